@@ -1,6 +1,6 @@
 /*
- * Forced into every translation unit by the build: calls that have a safer form here become compile errors.
- * gcc and clang check poisoned names in our own text only, so headers are included first.
+ * Forced into every translation unit by the build: calls that have a safer form here become compile
+ * errors. gcc and clang check poisoned names in our own text only, so headers are included first.
  */
 #ifndef NSM_BASE_BANNED_H
 #define NSM_BASE_BANNED_H
@@ -18,7 +18,7 @@
 #pragma GCC poison strtok gmtime localtime ctime asctime rand srand
 /* Silent overflow, locale and trailing rests: migrate/base/parse.h. */
 #pragma GCC poison atoi atol atoll atof
-/* The stack has no limit check; threads end by returning; time comes from clock.h. */
-#pragma GCC poison alloca pthread_cancel usleep
+/* Threads end by returning; time comes from clock.h. (alloca is a macro, -Walloca finds it.) */
+#pragma GCC poison pthread_cancel usleep
 
 #endif

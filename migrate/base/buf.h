@@ -1,8 +1,8 @@
 /*
- * A growing byte buffer with Git's strbuf invariants and curl's hard limit: `ptr` is never NULL and always ends in a NUL
- * that `len` does not count; `len` is the truth; a buffer is created with the most that it may hold. Growing past the limit
- * is an error that sticks: appends go on to do nothing, and nsm_buf_error() tells at the end, so a writer of many pieces
- * checks once.
+ * A growing byte buffer with Git's strbuf invariants and curl's hard limit: `ptr` is never NULL and
+ * always ends in a NUL that `len` does not count; `len` is the truth; a buffer is created with the
+ * most that it may hold. Growing past the limit is an error that sticks: appends go on to do
+ * nothing, and nsm_buf_error() tells at the end, so a writer of many pieces checks once.
  *
  * Threads: one thread at a time.
  */
@@ -28,7 +28,7 @@ struct nsm_buf {
 
 NSM_API extern char nsm_buf_empty[1];
 #define NSM_BUF_INIT(max) ((struct nsm_buf){.ptr = nsm_buf_empty, .max_bytes = (max)})
-#define NSM_BUF_TEXT NSM_BUF_INIT(NSM_BUF_TEXT_MAX)
+#define NSM_BUF_TEXT      NSM_BUF_INIT(NSM_BUF_TEXT_MAX)
 
 NSM_API void nsm_buf_release(struct nsm_buf *buf);
 
@@ -51,7 +51,8 @@ static inline void nsm_buf_append_str(struct nsm_buf *buf, struct nsm_str s)
     nsm_buf_append(buf, s.ptr, s.len);
 }
 
-/* Room for `extra` more bytes at ptr + len (NULL when over the limit); whoever fills it then calls nsm_buf_commit(). */
+/* Room for `extra` more bytes at ptr + len (NULL when over the limit); whoever fills it then calls
+ * nsm_buf_commit(). */
 NSM_API char *nsm_buf_reserve(struct nsm_buf *buf, size_t extra) NSM_MUST_USE;
 NSM_API void nsm_buf_commit(struct nsm_buf *buf, size_t added);
 

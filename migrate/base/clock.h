@@ -1,6 +1,6 @@
 /*
- * Time and chance, in one place so that tests need neither sleep nor luck. Inside the program time is monotonic
- * nanoseconds in an int64_t; at the edges (plan, messages, stores) it is milliseconds.
+ * Time and chance, in one place so that tests need neither sleep nor luck. Inside the program time
+ * is monotonic nanoseconds in an int64_t; at the edges (plan, messages, stores) it is milliseconds.
  *
  * Threads: all functions may be called from any thread.
  */
@@ -12,8 +12,8 @@
 #include <stdint.h>
 
 #define NSM_NS_PER_MS INT64_C(1000000)
-#define NSM_NS_PER_S INT64_C(1000000000)
-#define NSM_NEVER INT64_MAX
+#define NSM_NS_PER_S  INT64_C(1000000000)
+#define NSM_NEVER     INT64_MAX
 
 /* Monotonic, from an arbitrary start. */
 NSM_API int64_t nsm_now_ns(void);

@@ -1,11 +1,12 @@
 /*
- * Errors are values: every fallible function returns a `struct nsm_error *`, NULL for success. A value crosses threads,
- * survives until nsm_group_wait(), and chains like Go's %w:
+ * Errors are values: every fallible function returns a `struct nsm_error *`, NULL for success. A
+ * value crosses threads, survives until nsm_group_wait(), and chains like Go's %w:
  *
  *     namespace sessions: copy part 3/8: redis cache: RESTORE session:9f2: OOM command not allowed
  *
- * A message is lower case, without final period or newline, and without "failed to": the pieces join with ": ".
- * A function wraps only where it knows something that its callee does not. No secret ever goes into a message.
+ * A message is lower case, without final period or newline, and without "failed to": the pieces
+ * join with ": ". A function wraps only where it knows something that its callee does not. No
+ * secret ever goes into a message.
  *
  * Threads: one thread at a time; an error may be handed from thread to thread.
  */
@@ -42,10 +43,11 @@ NSM_API const char *nsm_code_name(enum nsm_code code);
 NSM_API bool nsm_code_is_retryable(enum nsm_code code);
 
 /* A new error, owned by the caller. `%m` works as in syslog(3). */
-NSM_API struct nsm_error *nsm_error_new(enum nsm_code code, const char *fmt, ...)
-    NSM_PRINTF(2, 3) NSM_MUST_USE;
+NSM_API struct nsm_error *nsm_error_new(enum nsm_code code, const char *fmt, ...) NSM_PRINTF(2, 3)
+    NSM_MUST_USE;
 
-/* Puts context before `cause`, which it consumes; keeps the code of the cause. NULL in, NULL out: wraps a call directly. */
+/* Puts context before `cause`, which it consumes; keeps the code of the cause. NULL in, NULL out:
+ * wraps a call directly. */
 NSM_API struct nsm_error *nsm_error_wrap(struct nsm_error *cause, const char *fmt, ...)
     NSM_PRINTF(2, 3) NSM_MUST_USE;
 
@@ -74,19 +76,19 @@ static inline void nsm_error_ignore(struct nsm_error *error)
 }
 
 /* Returns from the caller with the error of `expr`, unchanged. */
-#define NSM_TRY(expr)                                                                              \
-    do {                                                                                           \
-        struct nsm_error *const nsm_try_ = (expr);                                                 \
-        if (nsm_try_)                                                                              \
-            return nsm_try_;                                                                       \
-    } while (0)
+#define NSM_TRY(expr)                        \
+ do {                                        \
+  struct nsm_error *const nsm_try_ = (expr); \
+  if (nsm_try_)                              \
+   return nsm_try_;                          \
+ } while (0)
 
 /* The same, with context before it: NSM_TRY_WRAP(read_header(f), "file %s", path). */
-#define NSM_TRY_WRAP(expr, ...)                                                                    \
-    do {                                                                                           \
-        struct nsm_error *const nsm_try_ = (expr);                                                 \
-        if (nsm_try_)                                                                              \
-            return nsm_error_wrap(nsm_try_, __VA_ARGS__);                                          \
-    } while (0)
+#define NSM_TRY_WRAP(expr, ...)                  \
+ do {                                            \
+  struct nsm_error *const nsm_try_ = (expr);     \
+  if (nsm_try_)                                  \
+   return nsm_error_wrap(nsm_try_, __VA_ARGS__); \
+ } while (0)
 
 #endif

@@ -1,6 +1,6 @@
 /*
- * Text to numbers, the whole text or nothing: no leading blanks, no trailing rest, no overflow, no locale.
- * Each returns false and leaves *ret alone when the text is not wholly such a number.
+ * Text to numbers, the whole text or nothing: no leading blanks, no trailing rest, no overflow, no
+ * locale. Each returns false and leaves *ret alone when the text is not wholly such a number.
  */
 #ifndef NSM_BASE_PARSE_H
 #define NSM_BASE_PARSE_H
@@ -18,12 +18,15 @@ NSM_API bool nsm_parse_double(struct nsm_str text, double *ret) NSM_MUST_USE;
 NSM_API bool nsm_parse_duration_ms(struct nsm_str text, int64_t *ret_ms) NSM_MUST_USE;
 /* "4MiB", "512KiB", "1GiB", "10B", "100" (bytes), "4MB" (powers of ten). */
 NSM_API bool nsm_parse_size(struct nsm_str text, uint64_t *ret_bytes) NSM_MUST_USE;
-/* Shell globs: * ? [set], \ escapes; the whole of `text` must match. Linear in practice, no recursion. */
+/* Shell globs: * ? [set], \ escapes; the whole of `text` must match. Linear in practice, no
+ * recursion. */
 NSM_API bool nsm_glob_matches(struct nsm_str pattern, struct nsm_str text) NSM_MUST_USE;
-/* Whether the bytes are valid UTF-8 (RFC 3629: no surrogates, no overlong forms, at most U+10FFFF). */
+/* Whether the bytes are valid UTF-8 (RFC 3629: no surrogates, no overlong forms, at most U+10FFFF).
+ */
 NSM_API bool nsm_is_utf8(struct nsm_str text) NSM_MUST_USE;
 
-/* Shortest decimal text that reads back as the same double; "nan", "inf", "-inf". `out` holds at least 32 bytes. */
+/* Shortest decimal text that reads back as the same double; "nan", "inf", "-inf". `out` holds at
+ * least 32 bytes. */
 NSM_API size_t nsm_format_double(double value, char *out);
 
 #endif

@@ -1,6 +1,6 @@
 /*
- * A view of bytes: never owned, never assumed to end in NUL. Record data is bytes, so NUL inside is legal and strlen() on
- * it is a bug. An empty view may have any pointer, also NULL.
+ * A view of bytes: never owned, never assumed to end in NUL. Record data is bytes, so NUL inside is
+ * legal and strlen() on it is a bug. An empty view may have any pointer, also NULL.
  */
 #ifndef NSM_BASE_STR_H
 #define NSM_BASE_STR_H
