@@ -5,32 +5,33 @@
  * An adapter is a static const table: a name, the options a plan may give, the lanes it reads and
  * writes, and operations. Three lifetimes:
  *
- *   adapter   static; no state.
- *   backend   a store named in the plan: opened once, shared by all threads, locks internally.
+ *   adapter          static; no state.
+ *   backend          a store named in the plan: opened once, shared by all threads, locks internally.
  *   reader, writer   one part of one namespace, on one thread.
  *
  * The core allocates the instances (backend_size, reader_size, writer_size zeroed bytes, each
- * beginning with the base struct below), so there is no constructor to get wrong. Its life of a
+ * beginning with the base struct below), so there is no constructor to get wrong. The life of a
  * namespace:
  *
- *   source:       survey -> [define] -> per part: reader_open, read..., reader_close ->
- * release_source destination:  inspect -> prepare -> per part: writer_open, (write...,
- * checkpoint)..., writer_close
- *                 -> plan_finish -> finish_step... -> complete -> release_destination
+ *   source:       survey -> [define] -> per part: reader_open, read..., reader_close
+ *                 -> release_source
+ *   destination:  inspect -> prepare -> [plan_finish]
+ *                 -> per part: writer_open, (write..., checkpoint)..., writer_close
+ *                 -> finish_step... -> complete -> release_destination
  *   verify:       survey of the destination (nsm_source.written) -> readers on it
  *
  * Rules for all operations:
  *   - They block only under the context they are given (nsm_wait_fd, nsm_sleep, or an interrupt of
- * the library's own that a waker triggers), and return NSM_E_CANCELED within 50 ms of its
- * cancellation; what runs on a server for them is cancelled there too.
+ *     the library's own that a waker triggers), and return NSM_E_CANCELED within 50 ms of its
+ *     cancellation; what runs on a server for them is cancelled there too.
  *   - They don't retry: they return an error whose code says whether that helps, and the core
- * retries from the last checkpoint. Everything before `inspect` ends leaves the destination as it
- * was.
+ *     retries from the last checkpoint. Everything before `inspect` ends leaves the destination as
+ *     it was.
  *   - They print nothing. Errors name the object or key and the server's own words; the core puts
- * the namespace and the backend's name before them. No error, finding or description holds a
- * password.
+ *     the namespace and the backend's name before them. No error, finding or description holds a
+ *     password.
  *   - An operation that failed leaves its instance good for nothing but close; close is called if
- * and only if open succeeded, and never fails: what must be durable was made so by checkpoint.
+ *     and only if open succeeded, and never fails: what must be durable was made so by checkpoint.
  *
  * Compatibility: members are only appended, with "since abi N"; the core reads the missing tail of
  * an older table as NULL.
@@ -66,6 +67,8 @@ enum nsm_option_type {
 enum nsm_option_flag {
     NSM_OPTION_REQUIRED = 1 << 0,
     NSM_OPTION_SECRET = 1 << 1, /* never shown */
+    NSM_OPTION_BYTES = 1 << 2,  /* a STRING that may hold NUL: read with nsm_settings_bytes();
+                                   anywhere else a NUL is refused */
 };
 
 struct nsm_option {
@@ -179,6 +182,10 @@ enum nsm_survey_flag {
         1 << 1, /* the destination is of another kind: where columns have no fixed types, look what
                    types their values have and set column types that hold them all */
     NSM_SURVEY_COUNT_ONLY = 1 << 2, /* for preview: no key list is kept, no parts are needed */
+    NSM_SURVEY_SAME_KEYS =
+        1
+        << 3, /* with `written`, right after a copy: what the source's census lists is what is to be
+                                       read; no search for anything else is needed (written->source has the list) */
 };
 
 /* A namespace, seen from the side that is read. */
@@ -235,7 +242,15 @@ struct nsm_checkpoint {
 };
 typedef void nsm_checkpoint_fn(void *arg, const struct nsm_checkpoint *checkpoint);
 
+enum nsm_read_flag {
+    NSM_READ_VERIFY =
+        1
+        << 0, /* records are hashed, not written: what the lane can't carry but the store has (a stream's
+                                 consumer groups) comes as further items, so that it is compared too */
+};
+
 struct nsm_read_request {
+    unsigned flags; /* enum nsm_read_flag */
     const struct nsm_source *source;
     const struct nsm_part *part;
     const struct nsm_object *object; /* the part's */
@@ -415,7 +430,7 @@ struct nsm_adapter {
     struct nsm_error *(*reset_object)(struct nsm_destination *destination, struct nsm_context *ctx,
                                       size_t object_index);
 
-    /* What is cheaper after the rows: keys, indexes, constraints, sequences, statistics. `plan` is
+    /* Called after prepare and before the rows: what is cheaper after them: keys, indexes, constraints, sequences, statistics. `plan` is
      * zeroed. */
     struct nsm_error *(*plan_finish)(struct nsm_destination *destination, struct nsm_context *ctx,
                                      struct nsm_finish_plan *plan);

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 /* Unbounded copies: nsm_buf. */
 #pragma GCC poison strcpy strcat strncpy strncat sprintf vsprintf stpcpy

@@ -53,8 +53,9 @@ bool nsm_ledger_is_resumed(
 
 enum nsm_step {
     NSM_STEP_NEW,
-    NSM_STEP_SURVEYED, /* its parts are in the ledger */
-    NSM_STEP_PREPARED, /* destination objects are ours from here on */
+    NSM_STEP_SURVEYED,  /* its parts are in the ledger */
+    NSM_STEP_PREPARING, /* prepare was begun: what stands at the destination may be ours */
+    NSM_STEP_PREPARED,  /* destination objects are ours from here on */
     NSM_STEP_COPIED,
     NSM_STEP_FINISHED,
     NSM_STEP_DONE, /* verified too, if that was asked */
