@@ -25,6 +25,9 @@ NSM_API struct nsm_error *nsm_settings_set(struct nsm_settings *settings, const 
  * names the key. */
 NSM_API struct nsm_error *nsm_settings_finish(struct nsm_settings *settings) NSM_MUST_USE;
 
+/* Appends what the option takes: "a duration like 200ms", "one of fail, replace, merge, skip". */
+NSM_API void nsm_option_expected(const struct nsm_option *option, struct nsm_buf *out);
+
 /* The option of that key, NULL when there is none. */
 NSM_API const struct nsm_option *nsm_option_find(const struct nsm_option *table, const char *key);
 
