@@ -30,10 +30,12 @@ NSM_API void nsm_digest_add_hash(struct nsm_digest *digest, struct nsm_hash hash
 NSM_API void nsm_digest_add_raw(struct nsm_digest *digest, struct nsm_str row);
 /* digest += other */
 NSM_API void nsm_digest_merge(struct nsm_digest *digest, const struct nsm_digest *other);
+/* Whether the sums are equal. n_records is a count for people and not compared: how a key was
+ * sliced must not matter. */
 NSM_API bool nsm_digest_equals(const struct nsm_digest *a, const struct nsm_digest *b);
 
-/* 32 hexadecimal digits and a NUL into `out` (33 bytes). And back; n_records is not part of the
- * text. */
+/* 32 lower case hexadecimal digits and a NUL into `out` (33 bytes). And back; n_records is no part of
+ * the text. */
 NSM_API void nsm_digest_format(const struct nsm_digest *digest, char *out);
 NSM_API bool nsm_digest_parse(struct nsm_str text, struct nsm_digest *ret) NSM_MUST_USE;
 
