@@ -15,14 +15,22 @@
 /* A plan is bounded itself; this bounds what one key of it may come to. */
 #define LIST_MAX ((size_t)1 << 20)
 
+/* Small, because a plan of ten thousand namespaces has one per option and side. */
 struct value {
-    bool is_given;   /* by the plan */
-    bool has_value;  /* given, or a default */
-    char *text;      /* all but LIST; NUL-terminated, may hold NUL */
-    size_t text_len; /* bytes */
-    uint64_t number; /* BOOL, U64, DURATION, SIZE */
-    char **items;    /* LIST */
-    size_t n_items, cap_items;
+    bool is_given;  /* by the plan */
+    bool has_value; /* given, or a default */
+    bool is_list;
+    union {
+        struct {
+            char *ptr;       /* NUL-terminated, may hold NUL */
+            size_t len;      /* bytes */
+            uint64_t number; /* BOOL, U64, DURATION, SIZE */
+        } text;              /* all but LIST */
+        struct {
+            char **items;
+            size_t n_items, cap_items;
+        } list;
+    };
 };
 
 struct nsm_settings {
@@ -51,10 +59,13 @@ struct nsm_settings *nsm_settings_new(const struct nsm_option *table)
 
 static void clear_value(struct value *value)
 {
-    free(value->text);
-    for (size_t i = 0; i < value->n_items; i++)
-        free(value->items[i]);
-    free(value->items);
+    if (!value->is_list) {
+        free(value->text.ptr);
+    } else {
+        for (size_t i = 0; i < value->list.n_items; i++)
+            free(value->list.items[i]);
+        free(value->list.items);
+    }
     *value = (struct value){0};
 }
 
@@ -186,6 +197,30 @@ static struct nsm_error *value_error(const struct nsm_option *option, struct nsm
     return nsm_error_new(NSM_E_INVALID, "%s", message.ptr);
 }
 
+static void add_item(struct value *value, char *item)
+{
+    NSM_GROW(value->list.items, value->list.n_items, value->list.cap_items);
+    value->list.items[value->list.n_items++] = item;
+}
+
+/* A value without an option of type LIST has no items, and the other way round. */
+static struct nsm_str text_of(const struct value *value)
+{
+    if (value->is_list)
+        return (struct nsm_str){0};
+    return (struct nsm_str){.ptr = value->text.ptr, .len = value->text.len};
+}
+
+static size_t count_items(const struct value *value)
+{
+    return value->is_list ? value->list.n_items : 0;
+}
+
+static uint64_t number_of(const struct value *value)
+{
+    return value->is_list ? 0 : value->text.number;
+}
+
 static struct nsm_error *set_value(const struct nsm_option *option, struct value *value,
                                    struct nsm_str text)
 {
@@ -193,15 +228,15 @@ static struct nsm_error *set_value(const struct nsm_option *option, struct value
     if (!parse_value(option, text, &number))
         return value_error(option, text);
     if (option->type == NSM_OPTION_LIST) {
-        if (value->n_items >= LIST_MAX)
+        if (value->list.n_items >= LIST_MAX)
             return nsm_error_new(NSM_E_INVALID, "expected at most %zu strings", LIST_MAX);
-        NSM_GROW(value->items, value->n_items, value->cap_items);
-        value->items[value->n_items++] = nsm_xstrndup(text);
+        value->is_list = true;
+        add_item(value, nsm_xstrndup(text));
     } else {
         clear_value(value);
-        value->text = nsm_xstrndup(text);
-        value->text_len = text.len;
-        value->number = number;
+        value->text.ptr = nsm_xstrndup(text);
+        value->text.len = text.len;
+        value->text.number = number;
     }
     value->has_value = true;
     return NULL;
@@ -283,35 +318,34 @@ bool nsm_settings_has(const struct nsm_settings *settings, const char *key)
 
 const char *nsm_settings_string(const struct nsm_settings *settings, const char *key)
 {
-    return find_value(settings, key)->text;
+    return text_of(find_value(settings, key)).ptr;
 }
 
 struct nsm_str nsm_settings_bytes(const struct nsm_settings *settings, const char *key)
 {
-    const struct value *const value = find_value(settings, key);
-    return (struct nsm_str){.ptr = value->text, .len = value->text_len};
+    return text_of(find_value(settings, key));
 }
 
 bool nsm_settings_bool(const struct nsm_settings *settings, const char *key)
 {
-    return find_value(settings, key)->number != 0;
+    return number_of(find_value(settings, key)) != 0;
 }
 
 uint64_t nsm_settings_u64(const struct nsm_settings *settings, const char *key)
 {
-    return find_value(settings, key)->number;
+    return number_of(find_value(settings, key));
 }
 
 size_t nsm_settings_list_size(const struct nsm_settings *settings, const char *key)
 {
-    return find_value(settings, key)->n_items;
+    return count_items(find_value(settings, key));
 }
 
 const char *nsm_settings_list_at(const struct nsm_settings *settings, const char *key, size_t index)
 {
     const struct value *const value = find_value(settings, key);
-    assert(index < value->n_items);
-    return value->items[index];
+    assert(index < count_items(value));
+    return value->list.items[index];
 }
 
 /* In quotes, with lengths no reader could mistake: what ends a value is escaped inside it. */
@@ -333,14 +367,14 @@ static void write_text(struct nsm_str text, struct nsm_buf *out)
 static void write_value(const struct nsm_option *option, const struct value *value,
                         struct nsm_buf *out)
 {
-    const struct nsm_str text = {.ptr = value->text, .len = value->text_len};
+    const struct nsm_str text = text_of(value);
     NSM_CLEANUP(nsm_buf_release) struct nsm_buf url = NSM_BUF_TEXT;
     switch (option->type) {
     case NSM_OPTION_BOOL:
     case NSM_OPTION_U64:
     case NSM_OPTION_DURATION:
     case NSM_OPTION_SIZE:
-        nsm_buf_append_u64(out, value->number);
+        nsm_buf_append_u64(out, number_of(value));
         break;
     case NSM_OPTION_URL:
         nsm_url_strip(text, &url);
@@ -348,9 +382,9 @@ static void write_value(const struct nsm_option *option, const struct value *val
         break;
     case NSM_OPTION_LIST:
         nsm_buf_append_char(out, '[');
-        for (size_t i = 0; i < value->n_items; i++) {
+        for (size_t i = 0; i < count_items(value); i++) {
             nsm_buf_append_cstr(out, i ? "," : "");
-            write_text(nsm_str_of(value->items[i]), out);
+            write_text(nsm_str_of(value->list.items[i]), out);
         }
         nsm_buf_append_char(out, ']');
         break;
@@ -404,16 +438,14 @@ struct nsm_settings *nsm_settings_substitute(const struct nsm_settings *settings
         const struct value *const old = &settings->values[i];
         struct value *const new = &copy->values[i];
         *new = (struct value){
-            .is_given = old->is_given, .has_value = old->has_value, .number = old->number};
+            .is_given = old->is_given, .has_value = old->has_value, .is_list = old->is_list};
         size_t len = 0;
-        if (old->text) {
-            const struct nsm_str text = {.ptr = old->text, .len = old->text_len};
-            new->text = replace_all(text, from, to, &new->text_len);
-        }
-        for (size_t j = 0; j < old->n_items; j++) {
-            NSM_GROW(new->items, new->n_items, new->cap_items);
-            new->items[new->n_items++] = replace_all(nsm_str_of(old->items[j]), from, to, &len);
-        }
+        for (size_t j = 0; j < count_items(old); j++)
+            add_item(new, replace_all(nsm_str_of(old->list.items[j]), from, to, &len));
+        if (old->is_list || !old->text.ptr)
+            continue;
+        new->text.ptr = replace_all(text_of(old), from, to, &new->text.len);
+        new->text.number = old->text.number;
     }
     return copy;
 }
