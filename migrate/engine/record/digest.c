@@ -35,6 +35,7 @@ static void put(struct hasher *hasher, const void *bytes, size_t len)
 {
     if (len == 0)
         return;
+    assert(bytes);
     if (!hasher->is_streaming && len <= GATHER_BYTES - hasher->len) {
         memcpy(hasher->bytes + hasher->len, bytes, len);
         hasher->len += len;

@@ -600,7 +600,7 @@ static struct nsm_error *read_stream(struct nsm_batch *batch, struct nsm_record 
     if (!is_continued && json_object_size(json) != n_head + 1)
         return expected("an object of last_id, entries_added, max_deleted_id and entries", json);
     const json_t *const entries = is_continued ? json : json_object_get(json, "entries");
-    size_t n_items;
+    size_t n_items = 0;
     NSM_TRY(count_entry_items(entries, &n_items));
     make_items(batch, record, n_head + n_items);
     for (size_t index = 0; index < n_head; index++) {
