@@ -58,7 +58,7 @@ static size_t min3(size_t a, size_t b, size_t c)
 /* Optimal string alignment: insert, delete, replace, and swap of neighbours, each counting one. */
 static size_t edit_distance(struct nsm_str a, struct nsm_str b)
 {
-    size_t rows[3][NAME_MAX_BYTES + 1];
+    size_t rows[3][NAME_MAX_BYTES + 1] = {{0}};
     size_t *before = rows[0];
     size_t *last = rows[1];
     size_t *row = rows[2];
