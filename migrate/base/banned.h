@@ -15,8 +15,9 @@
 
 /* Unbounded copies: nsm_buf. */
 #pragma GCC poison strcpy strcat strncpy strncat sprintf vsprintf stpcpy
-/* Hidden static state: the _r forms. */
-#pragma GCC poison strtok gmtime localtime ctime asctime rand srand
+/* Hidden static state: the _r forms. (clang-tidy finds rand() and srand(): OpenSSL's headers name
+ * parameters so.) */
+#pragma GCC poison strtok gmtime localtime ctime asctime
 /* Silent overflow, locale and trailing rests: migrate/base/parse.h. */
 #pragma GCC poison atoi atol atoll atof
 /* Threads end by returning; time comes from clock.h. (alloca is a macro, -Walloca finds it.) */
