@@ -184,6 +184,14 @@ struct nsm_hash nsm_record_hash(const struct nsm_record *record, size_t skip_key
     return hash_ordered(record, skip_key_bytes, flags);
 }
 
+void nsm_digest_add_record(struct nsm_digest *digest, const struct nsm_record *record,
+                           size_t skip_key_bytes, unsigned flags)
+{
+    nsm_digest_add_hash(digest, nsm_record_hash(record, skip_key_bytes, flags));
+    if (record->flags & NSM_RECORD_CONTINUED)
+        digest->n_records--;
+}
+
 struct nsm_hash nsm_record_key_hash(const struct nsm_record *record,
                                     const struct nsm_object *object, size_t skip_key_bytes)
 {

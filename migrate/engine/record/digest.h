@@ -51,6 +51,10 @@ NSM_API bool nsm_digest_parse(struct nsm_str text, struct nsm_digest *ret) NSM_M
 NSM_API struct nsm_hash nsm_record_hash(const struct nsm_record *record, size_t skip_key_bytes,
                                         unsigned flags);
 
+/* Adds the record's hash; a key in several slices counts as one record. */
+NSM_API void nsm_digest_add_record(struct nsm_digest *digest, const struct nsm_record *record,
+                                   size_t skip_key_bytes, unsigned flags);
+
 /* The hash of what identifies the record alone: the rest of its key, or its values in the object's
  * key columns (all columns where there is no key). */
 NSM_API struct nsm_hash nsm_record_key_hash(const struct nsm_record *record,

@@ -1,0 +1,355 @@
+/*
+ * Both sides compared. First by digests, an object at a time: right after a copy the source's are those of what was copied, so that it
+ * is read once. Where they differ, or where the destination may hold more than ours (merge, skip), both sides are read by key and
+ * compare.c tells which records differ.
+ *
+ * What is compared is what the destination's reader gives, in the lane of the copy; keys that were copied as DUMP payloads are compared
+ * by their contents, because a payload depends on the server's hash seed and settings.
+ */
+#include "migrate/engine/internal.h"
+
+#include "migrate/base/alloc.h"
+#include "migrate/engine/compare.h"
+
+#include <stdio.h>
+
+/* How many differing records are named; all are counted. */
+#define MAX_NAMED 1000
+
+struct verify {
+    struct nsm_ns *ns;
+    struct nsm_source written; /* the destination, as a source */
+    enum nsm_lane lane;
+    bool has_digest; /* false: only counted */
+    struct nsm_compare
+        *compare; /* while records are compared by key; NULL while digests are made */
+    struct nsm_digest *of_source, *of_destination; /* by target object, under ns->mutex */
+};
+
+/* One part of one side. */
+struct side_part {
+    struct verify *verify;
+    const struct nsm_source *source;
+    const struct nsm_part *part;
+    bool is_destination;
+    size_t target; /* object of the destination */
+    struct nsm_digest digest;
+};
+
+size_t nsm_prefix_bytes(const struct nsm_ns *ns, bool is_destination)
+{
+    return is_destination ? ns->destination.target.prefix.len : ns->source.census.prefix.len;
+}
+
+/* Between stores of one kind the type of a value counts: there 1 and '1' are different things. */
+unsigned nsm_digest_flags(const struct nsm_ns *ns)
+{
+    return ns->destination.source ? NSM_DIGEST_TYPED : 0;
+}
+
+/* ---- reading a part of a side ---- */
+
+static void digest_batch(struct side_part *side, const struct nsm_batch *batch, size_t skip)
+{
+    const struct verify *const verify = side->verify;
+    if (!verify->has_digest) {
+        side->digest.n_records += nsm_batch_count(batch);
+        return;
+    }
+    if (batch->lane == NSM_LANE_PGCOPY) {
+        nsm_digest_merge(&side->digest, &batch->digest);
+        return;
+    }
+    const unsigned flags = nsm_digest_flags(verify->ns);
+    for (size_t at = 0; at < batch->n_records; at++) {
+        nsm_digest_add_record(&side->digest, &batch->records[at], skip, flags);
+    }
+}
+
+static struct nsm_error *compare_batch(struct side_part *side, const struct nsm_batch *batch,
+                                       size_t skip)
+{
+    struct nsm_ns *const ns = side->verify->ns;
+    const struct nsm_object *const object = &ns->destination.target.objects[side->target];
+    const enum nsm_compare_side which =
+        side->is_destination ? NSM_COMPARE_DESTINATION : NSM_COMPARE_SOURCE;
+    const struct nsm_compare_record_options options = {
+        .object = object,
+        .object_index = side->target,
+        .skip_key_bytes = skip,
+        .digest_flags = nsm_digest_flags(ns),
+    };
+    for (size_t at = 0; at < batch->n_records; at++) {
+        NSM_TRY(
+            nsm_compare_add_record(side->verify->compare, which, &batch->records[at], &options));
+    }
+    return NULL;
+}
+
+static struct nsm_error *take_batch(struct side_part *side, const struct nsm_batch *in,
+                                    struct nsm_batch *out)
+{
+    struct nsm_ns *const ns = side->verify->ns;
+    const bool is_laid_out = !side->is_destination && !ns->stage.is_identity;
+    const struct nsm_batch *batch = in;
+    if (is_laid_out) {
+        nsm_batch_clear(out);
+        NSM_TRY(nsm_layout_apply(&ns->stage, side->part->object, in, out));
+        batch = out;
+    }
+    const size_t skip = nsm_prefix_bytes(ns, side->is_destination || is_laid_out);
+    if (side->verify->compare) {
+        return compare_batch(side, batch, skip);
+    }
+    digest_batch(side, batch, skip);
+    return NULL;
+}
+
+static struct nsm_error *read_all(struct side_part *side, struct nsm_context *ctx,
+                                  struct nsm_reader *reader)
+{
+    const struct nsm_adapter *const adapter = reader->backend->adapter;
+    NSM_CLEANUP(nsm_batch_release) struct nsm_batch in;
+    NSM_CLEANUP(nsm_batch_release) struct nsm_batch out;
+    nsm_batch_init(&in, reader->request->lane);
+    nsm_batch_init(&out, NSM_LANE_RECORD);
+    in.wants_digest = side->verify->has_digest;
+    for (bool is_end = false; !is_end;) {
+        nsm_batch_clear(&in);
+        NSM_TRY(adapter->read(reader, ctx, &in, &is_end));
+        NSM_TRY(take_batch(side, &in, &out));
+        if (nsm_context_is_stopping(ctx)) {
+            return nsm_error_new(NSM_E_CANCELED, "stopped");
+        }
+    }
+    return NULL;
+}
+
+static struct nsm_error *read_part(struct nsm_context *ctx, void *arg)
+{
+    struct side_part *const side = arg;
+    const struct nsm_ns *const ns = side->verify->ns;
+    const struct nsm_adapter *const adapter = side->source->backend->adapter;
+    struct nsm_object object = side->source->census.objects[side->part->object];
+    if (side->is_destination && side->verify->lane == NSM_LANE_PGCOPY) {
+        object.format =
+            ns->stage.shape.objects[side->target].format; /* rows compare only in one form */
+    }
+    const struct nsm_read_request request = {
+        .flags = NSM_READ_VERIFY,
+        .source = side->source,
+        .part = side->part,
+        .object = &object,
+        .lane = side->verify->lane,
+        .batch_records = ns->migration->plan->batch_records,
+        .batch_bytes = ns->migration->plan->batch_bytes,
+    };
+    side->digest = (struct nsm_digest){0};
+    NSM_CLEANUP(nsm_freep) struct nsm_reader *reader = nsm_xcalloc(1, adapter->reader_size);
+    reader->backend = side->source->backend;
+    reader->request = &request;
+    struct nsm_error *error = adapter->reader_open(reader, ctx);
+    if (!error) {
+        error = read_all(side, ctx, reader);
+        adapter->reader_close(reader);
+    }
+    return nsm_error_wrap(error, "backend %s", side->source->backend->name);
+}
+
+/* ---- all parts of one side or both ---- */
+
+/* A job's index: a part of the source, or behind those a part of the destination. */
+static struct nsm_error *run_job(struct nsm_context *ctx, void *arg, const struct nsm_job *job)
+{
+    struct verify *const verify = arg;
+    struct nsm_ns *const ns = verify->ns;
+    const size_t n_source_parts = ns->source.census.n_parts;
+    const bool is_destination = job->index >= n_source_parts;
+    struct side_part side = {
+        .verify = verify,
+        .source = is_destination ? &verify->written : &ns->source,
+        .is_destination = is_destination,
+    };
+    side.part =
+        &side.source->census.parts[is_destination ? job->index - n_source_parts : job->index];
+    side.target = is_destination ? side.part->object
+                                 : nsm_layout_target_object(&ns->stage, side.part->object);
+    /* a compared record can't be taken back: what was added before a lost connection would be added twice */
+    NSM_TRY(verify->compare ? read_part(ctx, &side)
+                            : nsm_attempt(ns->migration, ns, ctx, read_part, &side));
+    pthread_mutex_lock(&ns->mutex);
+    nsm_digest_merge(is_destination ? &verify->of_destination[side.target]
+                                    : &verify->of_source[side.target],
+                     &side.digest);
+    pthread_mutex_unlock(&ns->mutex);
+    return NULL;
+}
+
+enum sides {
+    SIDES_DESTINATION,
+    SIDES_BOTH,
+};
+
+static void add_jobs(struct nsm_job *jobs, size_t *n, const struct nsm_census *census,
+                     struct nsm_budget *budget, size_t first_index)
+{
+    for (size_t at = 0; at < census->n_parts; at++) {
+        jobs[(*n)++] = (struct nsm_job){
+            .object = NSM_JOB_NO_OBJECT,
+            .weight = census->parts[at].n_bytes,
+            .index = first_index + at,
+            .reads_from = budget,
+        };
+    }
+}
+
+static struct nsm_error *read_sides(struct verify *verify, struct nsm_context *ctx,
+                                    enum sides sides)
+{
+    struct nsm_ns *const ns = verify->ns;
+    const struct nsm_census *const source = &ns->source.census;
+    const struct nsm_census *const written = &verify->written.census;
+    NSM_CLEANUP(nsm_freep)
+    struct nsm_job *jobs = nsm_xcalloc(source->n_parts + written->n_parts + 1, sizeof(*jobs));
+    size_t n = 0;
+    if (sides == SIDES_BOTH) {
+        add_jobs(jobs, &n, source, &ns->source_store->budget, 0);
+    }
+    add_jobs(jobs, &n, written, &ns->destination_store->budget, source->n_parts);
+    NSM_CLEANUP(nsm_context_freep) struct nsm_context *jobs_ctx = nsm_context_new(ctx);
+    struct nsm_work work = {
+        .jobs = jobs, .n_jobs = n, .run = run_job, .arg = verify, .ctx = jobs_ctx};
+    return nsm_board_run(&ns->migration->board, &work);
+}
+
+/* ---- by key ---- */
+
+static const char *object_name(const struct nsm_ns *ns, size_t target)
+{
+    return ns->destination.target.objects[target].name;
+}
+
+static void keep_difference(struct nsm_ns *ns, size_t *cap,
+                            const struct nsm_compare_difference *difference)
+{
+    NSM_GROW(ns->differences, ns->n_differences, *cap);
+    ns->differences[ns->n_differences++] = (struct nsm_difference){
+        .mark = difference->mark,
+        .object = nsm_xstrdup(object_name(ns, difference->object_index)),
+        .key = nsm_xstrdup(difference->key),
+    };
+}
+
+static enum nsm_compare_mode compare_mode(enum nsm_if_exists if_exists)
+{
+    switch (if_exists) {
+    case NSM_IF_EXISTS_MERGE:
+        return NSM_COMPARE_MERGE;
+    case NSM_IF_EXISTS_SKIP:
+        return NSM_COMPARE_SKIP;
+    case NSM_IF_EXISTS_FAIL:
+    case NSM_IF_EXISTS_REPLACE:
+        break;
+    }
+    return NSM_COMPARE_EXACT;
+}
+
+static struct nsm_error *run_passes(struct verify *verify, struct nsm_context *ctx)
+{
+    verify->lane = NSM_LANE_RECORD;
+    for (bool needs_another = true; needs_another;) {
+        nsm_compare_begin_pass(verify->compare);
+        NSM_TRY(read_sides(verify, ctx, SIDES_BOTH));
+        NSM_TRY(nsm_compare_end_pass(verify->compare, &needs_another));
+    }
+    return NULL;
+}
+
+static struct nsm_error *compare_by_key(struct verify *verify, struct nsm_context *ctx)
+{
+    struct nsm_ns *const ns = verify->ns;
+    NSM_CLEANUP(nsm_compare_freep)
+    struct nsm_compare *compare = nsm_compare_new(compare_mode(ns->plan->if_exists), MAX_NAMED);
+    verify->compare = compare;
+    struct nsm_error *const error = run_passes(verify, ctx);
+    verify->compare = NULL;
+    NSM_TRY(error);
+    const struct nsm_compare_result *const result = nsm_compare_result(compare);
+    ns->n_missing = result->n_missing;
+    ns->n_extra = result->n_extra;
+    ns->n_different = result->n_different;
+    size_t cap = 0;
+    for (size_t at = 0; at < result->n_differences; at++) {
+        keep_difference(ns, &cap, &result->differences[at]);
+    }
+    return NULL;
+}
+
+/* ---- all of it ---- */
+
+static void expect_what_was_copied(struct verify *verify)
+{
+    const struct nsm_ns *const ns = verify->ns;
+    for (size_t at = 0; at < ns->parts.n_parts; at++) {
+        const size_t target = nsm_layout_target_object(&ns->stage, ns->object_of_part[at]);
+        nsm_digest_merge(&verify->of_source[target], &ns->parts.parts[at].checkpoint.digest);
+    }
+}
+
+static bool is_equal(const struct verify *verify)
+{
+    for (size_t at = 0; at < verify->ns->destination.target.n_objects; at++) {
+        const struct nsm_digest *const source = &verify->of_source[at];
+        const struct nsm_digest *const destination = &verify->of_destination[at];
+        if (source->n_records != destination->n_records ||
+            (verify->has_digest && !nsm_digest_equals(source, destination))) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static struct nsm_error *compare_sides(struct verify *verify, struct nsm_context *ctx,
+                                       unsigned flags)
+{
+    struct nsm_ns *const ns = verify->ns;
+    if (compare_mode(ns->plan->if_exists) != NSM_COMPARE_EXACT) {
+        return compare_by_key(verify, ctx);
+    }
+    const bool is_digested = (flags & NSM_VERIFY_AFTER_COPY) && ns->lane != NSM_LANE_REDIS_DUMP;
+    if (is_digested) {
+        expect_what_was_copied(verify);
+    }
+    NSM_TRY(read_sides(verify, ctx, is_digested ? SIDES_DESTINATION : SIDES_BOTH));
+    uint64_t n_records = 0;
+    for (size_t at = 0; at < ns->destination.target.n_objects; at++) {
+        n_records += verify->of_destination[at].n_records;
+    }
+    if (!(flags & NSM_VERIFY_AFTER_COPY)) {
+        atomic_store(&ns->n_records, n_records);
+    }
+    return is_equal(verify) ? NULL : compare_by_key(verify, ctx);
+}
+
+struct nsm_error *nsm_verify_ns(struct nsm_ns *ns, struct nsm_context *ctx, unsigned flags)
+{
+    struct verify verify = {
+        .ns = ns,
+        .lane = ns->lane == NSM_LANE_REDIS_DUMP ? NSM_LANE_RECORD : ns->lane,
+        .has_digest = ns->plan->verify != NSM_VERIFY_COUNT,
+    };
+    const size_t n_objects = ns->destination.target.n_objects;
+    NSM_CLEANUP(nsm_freep)
+    struct nsm_digest *of_source = nsm_xcalloc(n_objects + 1, sizeof(*of_source));
+    NSM_CLEANUP(nsm_freep)
+    struct nsm_digest *of_destination = nsm_xcalloc(n_objects + 1, sizeof(*of_destination));
+    verify.of_source = of_source;
+    verify.of_destination = of_destination;
+    struct nsm_error *error = nsm_survey_written(
+        ns, ctx, flags & NSM_VERIFY_AFTER_COPY ? NSM_SURVEY_SAME_KEYS : 0, &verify.written);
+    if (!error) {
+        error = compare_sides(&verify, ctx, flags);
+    }
+    nsm_source_close(&verify.written);
+    return error;
+}
