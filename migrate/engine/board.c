@@ -24,21 +24,18 @@ void nsm_board_release(struct nsm_board *board)
 static bool can_take(const struct nsm_budget *reads_from, const struct nsm_budget *writes_to)
 {
     const size_t n_for_both = reads_from == writes_to ? 2 : 1;
-    if (reads_from && reads_from->n_free < (writes_to ? n_for_both : 1)) {
+    if (reads_from && reads_from->n_free < (writes_to ? n_for_both : 1))
         return false;
-    }
     if (writes_to && (writes_to->n_free < (reads_from ? n_for_both : 1) ||
-                      (writes_to->is_single_writer && writes_to->has_writer))) {
+                      (writes_to->is_single_writer && writes_to->has_writer)))
         return false;
-    }
     return true;
 }
 
 static void take_budget(struct nsm_budget *reads_from, struct nsm_budget *writes_to)
 {
-    if (reads_from) {
+    if (reads_from)
         reads_from->n_free--;
-    }
     if (writes_to) {
         writes_to->n_free--;
         writes_to->has_writer = writes_to->is_single_writer;
@@ -47,9 +44,8 @@ static void take_budget(struct nsm_budget *reads_from, struct nsm_budget *writes
 
 static void return_budget(struct nsm_budget *reads_from, struct nsm_budget *writes_to)
 {
-    if (reads_from) {
+    if (reads_from)
         reads_from->n_free++;
-    }
     if (writes_to) {
         writes_to->n_free++;
         writes_to->has_writer = false;
@@ -61,9 +57,8 @@ static void return_budget(struct nsm_budget *reads_from, struct nsm_budget *writ
 /* A job of a later phase that is ready early goes first: whoever depends on it waits longest. */
 static bool goes_before(const struct nsm_job *a, const struct nsm_job *b)
 {
-    if (a->phase != b->phase) {
+    if (a->phase != b->phase)
         return a->phase > b->phase;
-    }
     return a->weight != b->weight ? a->weight > b->weight : a->index < b->index;
 }
 
@@ -85,15 +80,12 @@ static void pop_ready(struct nsm_work *work)
     size_t at = 0;
     for (;;) {
         size_t child = 2 * at + 1;
-        if (child >= work->n_ready) {
+        if (child >= work->n_ready)
             break;
-        }
-        if (child + 1 < work->n_ready && goes_before(work->ready[child + 1], work->ready[child])) {
+        if (child + 1 < work->n_ready && goes_before(work->ready[child + 1], work->ready[child]))
             child++;
-        }
-        if (!goes_before(work->ready[child], last)) {
+        if (!goes_before(work->ready[child], last))
             break;
-        }
         work->ready[at] = work->ready[child];
         at = child;
     }
@@ -108,9 +100,8 @@ static void begin_phase(struct nsm_work *work, size_t begin)
     work->phase = work->jobs[begin].phase;
     size_t end = begin;
     while (end < work->n_jobs && work->jobs[end].phase == work->phase) {
-        if (!work->jobs[end].is_queued) {
+        if (!work->jobs[end].is_queued)
             push_ready(work, &work->jobs[end]);
-        }
         end++;
     }
     work->phase_end = end;
@@ -125,9 +116,8 @@ static void queue_early(struct nsm_work *work, size_t object)
 {
     for (size_t at = work->early_at[object]; at < work->early_at[object + 1]; at++) {
         struct nsm_job *const job = &work->jobs[work->early[at]];
-        if (!job->is_queued) {
+        if (!job->is_queued)
             push_ready(work, job);
-        }
     }
 }
 
@@ -137,22 +127,18 @@ static void index_early_jobs(struct nsm_work *work)
     work->early_at = nsm_xcalloc(work->n_objects + 2, sizeof(*work->early_at));
     work->early = nsm_xcalloc(work->n_jobs + 1, sizeof(*work->early));
     size_t *const begin = work->early_at + 1; /* shifted by one while filling */
-    for (size_t at = 0; at < work->n_jobs; at++) {
-        if (is_early(&work->jobs[at])) {
+    for (size_t at = 0; at < work->n_jobs; at++)
+        if (is_early(&work->jobs[at]))
             begin[work->jobs[at].object]++;
-        }
-    }
     size_t sum = 0;
     for (size_t object = 0; object <= work->n_objects; object++) {
         const size_t n = begin[object];
         begin[object] = sum;
         sum += n;
     }
-    for (size_t at = 0; at < work->n_jobs; at++) {
-        if (is_early(&work->jobs[at])) {
+    for (size_t at = 0; at < work->n_jobs; at++)
+        if (is_early(&work->jobs[at]))
             work->early[begin[work->jobs[at].object]++] = at;
-        }
-    }
 }
 
 static void count_open(struct nsm_work *work)
@@ -161,18 +147,16 @@ static void count_open(struct nsm_work *work)
     for (size_t at = 0; at < work->n_jobs; at++) {
         const struct nsm_job *const job = &work->jobs[at];
         assert(job->object == NSM_JOB_NO_OBJECT || job->object < work->n_objects);
-        if (job->phase == 0 && job->object != NSM_JOB_NO_OBJECT) {
+        if (job->phase == 0 && job->object != NSM_JOB_NO_OBJECT)
             work->n_open_of_object[job->object]++;
-        }
     }
 }
 
 static size_t n_of_phase(const struct nsm_work *work, unsigned phase)
 {
     size_t n = 0;
-    for (size_t at = 0; at < work->n_jobs && work->jobs[at].phase <= phase; at++) {
+    for (size_t at = 0; at < work->n_jobs && work->jobs[at].phase <= phase; at++)
         n += work->jobs[at].phase == phase;
-    }
     return n;
 }
 
@@ -180,9 +164,8 @@ static int by_phase(const void *a, const void *b)
 {
     const struct nsm_job *const left = a;
     const struct nsm_job *const right = b;
-    if (left->phase != right->phase) {
+    if (left->phase != right->phase)
         return left->phase < right->phase ? -1 : 1;
-    }
     return (left->index > right->index) - (left->index < right->index);
 }
 
@@ -190,9 +173,8 @@ static int by_phase(const void *a, const void *b)
 
 static void publish(struct nsm_board *board, struct nsm_work *work)
 {
-    if (work->n_jobs > 0) {
+    if (work->n_jobs > 0)
         qsort(work->jobs, work->n_jobs, sizeof(*work->jobs), by_phase);
-    }
     work->ready = nsm_xcalloc(work->n_jobs + 1, sizeof(struct nsm_job *));
     work->n_open = work->n_jobs;
     count_open(work);
@@ -200,11 +182,9 @@ static void publish(struct nsm_board *board, struct nsm_work *work)
     if (work->n_jobs > 0) {
         begin_phase(work, 0);
         work->n_open_in_phase = n_of_phase(work, work->phase);
-        for (size_t object = 0; object < work->n_objects; object++) {
-            if (work->n_open_of_object[object] == 0 && work->phase == 0) {
+        for (size_t object = 0; object < work->n_objects; object++)
+            if (work->n_open_of_object[object] == 0 && work->phase == 0)
                 queue_early(work, object);
-            }
-        }
     }
     work->next = board->works;
     board->works = work;
@@ -214,9 +194,8 @@ static void publish(struct nsm_board *board, struct nsm_work *work)
 static void withdraw(struct nsm_board *board, struct nsm_work *work)
 {
     struct nsm_work **at = &board->works;
-    while (*at != work) {
+    while (*at != work)
         at = &(*at)->next;
-    }
     *at = work->next;
     free(work->ready);
     free(work->n_open_of_object);
@@ -233,9 +212,8 @@ static bool accepts_workers(const struct nsm_work *work)
  * never above one that needs fewer (copying needs both sides, finishing one, and finishing goes first). */
 static struct nsm_job *ready_job(const struct nsm_work *work)
 {
-    if (work->n_ready == 0 || !accepts_workers(work)) {
+    if (work->n_ready == 0 || !accepts_workers(work))
         return NULL;
-    }
     struct nsm_job *const job = work->ready[0];
     return can_take(job->reads_from, job->writes_to) ? job : NULL;
 }
@@ -245,9 +223,8 @@ static struct nsm_work *heaviest_work(const struct nsm_board *board)
     struct nsm_work *best = NULL;
     for (struct nsm_work *work = board->works; work; work = work->next) {
         const struct nsm_job *const job = ready_job(work);
-        if (job && (!best || job->weight > best->ready[0]->weight)) {
+        if (job && (!best || job->weight > best->ready[0]->weight))
             best = work;
-        }
     }
     return best;
 }
@@ -272,9 +249,8 @@ static void complete_job(struct nsm_work *work, const struct nsm_job *job)
         work->n_done_early++;
     }
     if (job->phase == 0 && job->object != NSM_JOB_NO_OBJECT &&
-        --work->n_open_of_object[job->object] == 0) {
+        --work->n_open_of_object[job->object] == 0)
         queue_early(work, job->object);
-    }
 }
 
 /* Runs the top job of `work` with the lock released meanwhile. */
@@ -287,9 +263,8 @@ static void run_job(struct nsm_board *board, struct nsm_work *work)
     pthread_mutex_unlock(&board->mutex);
     struct nsm_error *const error = work->run(work->ctx, work->arg, job);
     const bool is_rest = nsm_error_is(error, NSM_E_CANCELED) && nsm_context_is_stopping(work->ctx);
-    if (error && !is_rest) { /* one that rests at a checkpoint leaves its siblings to theirs */
+    if (error && !is_rest) /* one that rests at a checkpoint leaves its siblings to theirs */
         nsm_context_cancel(work->ctx, NULL);
-    }
     pthread_mutex_lock(&board->mutex);
     work->n_running--;
     return_budget(job->reads_from, job->writes_to);
@@ -318,20 +293,18 @@ struct nsm_error *nsm_board_run(struct nsm_board *board, struct nsm_work *work)
     publish(board, work);
     while (!is_over(work)) {
         struct nsm_work *const next = ready_job(work) ? work : heaviest_work(board);
-        if (next) {
+        if (next)
             run_job(board, next);
-        } else {
+        else
             pthread_cond_wait(&board->changed, &board->mutex);
-        }
     }
     withdraw(board, work);
     const bool is_done = work->n_open == 0;
     struct nsm_error *const error = NSM_STEAL(work->error);
     pthread_mutex_unlock(&board->mutex);
     nsm_waker_unregister(&waker);
-    if (error || is_done) {
+    if (error || is_done)
         return error;
-    }
     return nsm_error_new(NSM_E_CANCELED, "stopped");
 }
 
@@ -342,11 +315,10 @@ void nsm_board_help(struct nsm_board *board, struct nsm_context *ctx)
     pthread_mutex_lock(&board->mutex);
     while (board->n_tasks > 0 && !nsm_context_is_stopping(ctx)) {
         struct nsm_work *const next = heaviest_work(board);
-        if (next) {
+        if (next)
             run_job(board, next);
-        } else {
+        else
             pthread_cond_wait(&board->changed, &board->mutex);
-        }
     }
     pthread_mutex_unlock(&board->mutex);
     nsm_waker_unregister(&waker);
@@ -367,13 +339,11 @@ struct nsm_error *nsm_board_acquire(struct nsm_board *board, struct nsm_context 
     struct nsm_waker waker;
     nsm_waker_register(&waker, ctx, &board->mutex, &board->changed);
     pthread_mutex_lock(&board->mutex);
-    while (!can_take(reads_from, writes_to) && !nsm_context_is_canceled(ctx)) {
+    while (!can_take(reads_from, writes_to) && !nsm_context_is_canceled(ctx))
         pthread_cond_wait(&board->changed, &board->mutex);
-    }
     struct nsm_error *const error = nsm_context_error(ctx);
-    if (!error) {
+    if (!error)
         take_budget(reads_from, writes_to);
-    }
     pthread_mutex_unlock(&board->mutex);
     nsm_waker_unregister(&waker);
     return error;

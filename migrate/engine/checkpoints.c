@@ -61,9 +61,8 @@ struct nsm_error *nsm_checkpoints_load(struct nsm_migration *migration, struct n
             NSM_TRY(nsm_attempt(migration, NULL, ctx, load_once, &question));
         }
     }
-    if (index->n_items > 0) {
+    if (index->n_items > 0)
         qsort(index->items, index->n_items, sizeof(*index->items), by_part_id);
-    }
     return NULL;
 }
 
@@ -71,18 +70,16 @@ const struct nsm_checkpoint *nsm_checkpoints_find(const struct nsm_migration *mi
                                                   struct nsm_str part_id)
 {
     const struct nsm_checkpoint_index *const index = migration->checkpoints;
-    if (!index || index->n_items == 0) {
+    if (!index || index->n_items == 0)
         return NULL;
-    }
     const struct nsm_checkpoint wanted = {.part_id = part_id};
     return bsearch(&wanted, index->items, index->n_items, sizeof(*index->items), by_part_id);
 }
 
 void nsm_checkpoints_free(struct nsm_checkpoint_index *index)
 {
-    if (!index) {
+    if (!index)
         return;
-    }
     nsm_arena_release(&index->arena);
     free(index->items);
     free(index);

@@ -59,9 +59,8 @@ static void digest_records(struct copy *copy, const struct nsm_batch *batch)
     }
     const size_t skip = nsm_prefix_bytes(ns, !ns->stage.is_identity);
     const unsigned flags = nsm_digest_flags(ns);
-    for (size_t at = 0; at < batch->n_records; at++) {
+    for (size_t at = 0; at < batch->n_records; at++)
         nsm_digest_add_record(&copy->now.digest, &batch->records[at], skip, flags);
-    }
 }
 
 static struct nsm_error *write_batch(struct copy *copy, struct nsm_context *ctx,
@@ -130,18 +129,14 @@ static struct nsm_error *pause_here(struct copy *copy, struct nsm_context *ctx,
 {
     const bool can_resume = copy->in.resume.len > 0;
     const bool is_stopping = nsm_context_is_stopping(ctx);
-    if (can_resume && (is_stopping || is_checkpoint_due(copy))) {
+    if (can_resume && (is_stopping || is_checkpoint_due(copy)))
         NSM_TRY(make_checkpoint(copy, ctx, ends, false));
-    }
-    if (!is_stopping) {
+    if (!is_stopping)
         return NULL;
-    }
-    if (copy->stopping_ns == 0) {
+    if (copy->stopping_ns == 0)
         copy->stopping_ns = nsm_now_ns();
-    }
-    if (can_resume || nsm_now_ns() - copy->stopping_ns >= STOP_GRACE_NS) {
+    if (can_resume || nsm_now_ns() - copy->stopping_ns >= STOP_GRACE_NS)
         return nsm_error_new(NSM_E_CANCELED, "stopped");
-    }
     return NULL;
 }
 
@@ -153,14 +148,12 @@ static struct nsm_error *stream(struct copy *copy, struct nsm_context *ctx, stru
         nsm_batch_clear(&copy->in);
         NSM_TRY_WRAP(ends->source->read(ends->reader, ctx, &copy->in, &is_end), "backend %s",
                      copy->ns->source_store->plan->name);
-        if (copy->in.n_records > 0 || copy->in.n_raw_records > 0) {
+        if (copy->in.n_records > 0 || copy->in.n_raw_records > 0)
             NSM_TRY(write_batch(copy, ctx, ends));
-        } else {
+        else
             copy->now.n_vanished += copy->in.n_vanished;
-        }
-        if (!is_end) {
+        if (!is_end)
             NSM_TRY(pause_here(copy, ctx, ends));
-        }
     }
     return make_checkpoint(copy, ctx, ends, true);
 }
@@ -233,9 +226,8 @@ static struct nsm_error *attempt(struct copy *copy, struct nsm_context *ctx)
         ends.destination->writer_close(writer);
     }
     ends.source->reader_close(reader);
-    if (error) {
+    if (error)
         take_back_progress(copy);
-    }
     return error;
 }
 
@@ -245,16 +237,14 @@ static struct nsm_error *attempt(struct copy *copy, struct nsm_context *ctx)
 static struct nsm_error *settle_with_destination(struct copy *copy, struct nsm_context *ctx)
 {
     struct nsm_ns *const ns = copy->ns;
-    if (!(ns->destination_store->adapter->caps & NSM_CAP_TX_CHECKPOINT)) {
+    if (!(ns->destination_store->adapter->caps & NSM_CAP_TX_CHECKPOINT))
         return NULL;
-    }
     NSM_CLEANUP(nsm_arena_release) struct nsm_arena arena = NSM_ARENA_INIT;
     struct nsm_checkpoint said;
     bool is_found = false;
     NSM_TRY(nsm_checkpoint_ask(ns, ctx, copy->part->checkpoint.part_id, &arena, &said, &is_found));
-    if (!is_found || said.n_records + said.n_vanished <= copy->part->checkpoint.n_records) {
+    if (!is_found || said.n_records + said.n_vanished <= copy->part->checkpoint.n_records)
         return NULL;
-    }
     pthread_mutex_lock(&ns->mutex);
     struct nsm_checkpoint *const kept = &copy->part->checkpoint;
     const struct nsm_str part_id = kept->part_id;
@@ -279,9 +269,8 @@ static struct nsm_error *pause_and_settle(struct copy *copy, struct nsm_context 
                   (double)pause_ns / (double)NSM_NS_PER_S);
     NSM_TRY(nsm_sleep(ctx, pause_ns));
     struct nsm_error *const unsettled = settle_with_destination(copy, ctx);
-    if (unsettled && nsm_code_is_retryable(nsm_error_code(unsettled))) {
+    if (unsettled && nsm_code_is_retryable(nsm_error_code(unsettled)))
         return pause_and_settle(copy, ctx, retry, unsettled);
-    }
     return unsettled;
 }
 
@@ -290,12 +279,10 @@ static struct nsm_error *copy_with_retries(struct copy *copy, struct nsm_context
     struct nsm_retry retry = nsm_retry_of(copy->ns->migration->plan);
     while (!copy->part->checkpoint.is_done) {
         struct nsm_error *const error = attempt(copy, ctx);
-        if (copy->has_progress) {
+        if (copy->has_progress)
             nsm_retry_progress(&retry);
-        }
-        if (!error) {
+        if (!error)
             break;
-        }
         if (nsm_context_is_canceled(ctx) && !nsm_error_is(error, NSM_E_CANCELED) &&
             nsm_code_is_retryable(nsm_error_code(error))) {
             /* what a cancelled statement or a closed socket says is the cancellation's doing */
@@ -331,9 +318,8 @@ struct nsm_error *nsm_copy_part(struct nsm_ns *ns, struct nsm_context *ctx, size
     nsm_batch_release(&copy.in);
     nsm_batch_release(&copy.out);
     nsm_buf_release(&copy.resume);
-    if (error) {
+    if (error)
         return nsm_error_wrap(error, "copy part %zu/%zu", index + 1, ns->parts.n_parts);
-    }
     NSM_CLEANUP(nsm_freep)
     char *text = nsm_xasprintf("%s%s%zu/%zu", part->object_name,
                                part->object_name[0] ? " " : "part ", index + 1, ns->parts.n_parts);

@@ -37,9 +37,8 @@ const char *nsm_event_name(enum nsm_event_kind kind)
 void nsm_emit(const struct nsm_migration *migration, const struct nsm_event *event)
 {
     const struct nsm_events *const events = migration->options->events;
-    if (!events) {
+    if (!events)
         return;
-    }
     struct nsm_event dated = *event;
     dated.at_ms = nsm_wall_ms();
     events->emit(events->arg, &dated);
@@ -79,9 +78,8 @@ struct nsm_error *nsm_attempt(const struct nsm_migration *migration, const struc
     struct nsm_retry retry = nsm_retry_of(migration->plan);
     for (;;) {
         struct nsm_error *error = fn(ctx, arg);
-        if (!error) {
+        if (!error)
             return NULL;
-        }
         if (nsm_context_is_canceled(ctx) && nsm_code_is_retryable(nsm_error_code(error))) {
             nsm_error_free(error);
             return nsm_context_error(ctx);
@@ -144,9 +142,8 @@ static void init_namespace(struct nsm_migration *migration, size_t index)
         .selection = plan->source.selection,
         .part_bytes = PART_BYTES,
     };
-    if (ns->source_store->adapter != ns->destination_store->adapter) {
+    if (ns->source_store->adapter != ns->destination_store->adapter)
         ns->source.flags |= NSM_SURVEY_VALUE_TYPES;
-    }
     ns->destination = (struct nsm_destination){
         .backend = ns->destination_store->backend,
         .namespace_name = plan->name,
@@ -182,24 +179,20 @@ static struct nsm_error *open_all(struct nsm_migration *migration, struct nsm_co
     struct nsm_plan *const plan = migration->plan;
     const struct nsm_migration_options *const options = migration->options;
     migration->stores = nsm_xcalloc(plan->n_backends, sizeof(*migration->stores));
-    for (size_t at = 0; at < plan->n_backends; at++) {
+    for (size_t at = 0; at < plan->n_backends; at++)
         NSM_TRY(open_store(migration, at));
-    }
     if (plan->n_templates > 0) {
         struct listing listing = {.migration = migration, .ctx = ctx};
         NSM_TRY(nsm_plan_expand(plan, list_names, &listing));
     }
-    if (options->only) {
+    if (options->only)
         NSM_TRY(nsm_plan_only(plan, options->only, options->n_only));
-    }
     migration->n_namespaces = plan->n_namespaces;
     migration->namespaces = nsm_xcalloc(plan->n_namespaces, sizeof(*migration->namespaces));
-    for (size_t at = 0; at < plan->n_namespaces; at++) {
+    for (size_t at = 0; at < plan->n_namespaces; at++)
         init_namespace(migration, at);
-    }
-    for (size_t at = 0; at < plan->n_backends; at++) {
+    for (size_t at = 0; at < plan->n_backends; at++)
         NSM_TRY(set_budget(plan, &migration->stores[at]));
-    }
     return NULL;
 }
 
@@ -231,13 +224,11 @@ static int remove_entry(const char *path, const struct stat *status, int type, s
 static void free_namespace(struct nsm_ns *ns)
 {
     nsm_arena_release(&ns->finish.arena);
-    if (ns->destination.state) {
+    if (ns->destination.state)
         ns->destination_store->adapter->release_destination(&ns->destination);
-    }
     nsm_census_release(&ns->destination.target);
-    if (ns->is_laid_out) {
+    if (ns->is_laid_out)
         nsm_layout_release(&ns->stage);
-    }
     nsm_source_close(&ns->source);
     nsm_findings_release(&ns->layout_findings);
     nsm_ledger_parts_release(&ns->parts);
@@ -255,18 +246,15 @@ static void free_namespace(struct nsm_ns *ns)
 
 void nsm_migration_free(struct nsm_migration *migration)
 {
-    if (!migration) {
+    if (!migration)
         return;
-    }
-    for (size_t at = 0; at < migration->n_namespaces; at++) {
+    for (size_t at = 0; at < migration->n_namespaces; at++)
         free_namespace(&migration->namespaces[at]);
-    }
     free(migration->namespaces);
     for (size_t at = 0; migration->stores && at < migration->plan->n_backends; at++) {
         struct nsm_store *const store = &migration->stores[at];
-        if (store->is_open) {
+        if (store->is_open)
             store->adapter->close(store->backend);
-        }
         free(store->backend);
     }
     free(migration->stores);
@@ -335,20 +323,17 @@ static struct nsm_error *check_store(struct nsm_context *ctx, void *arg)
     struct nsm_error *const error =
         check->store->adapter->check(check->store->backend, ctx, &row->health);
     row->seconds = (double)(nsm_now_ns() - started_ns) / (double)NSM_NS_PER_S;
-    if (error && nsm_context_is_canceled(ctx)) {
+    if (error && nsm_context_is_canceled(ctx))
         return error;
-    }
     row->error = error;
     return NULL;
 }
 
 static bool is_bad(const struct nsm_check_row *row)
 {
-    for (size_t at = 0; at < row->health.findings.n_items; at++) {
-        if (row->health.findings.items[at].kind == NSM_FINDING_REFUSAL) {
+    for (size_t at = 0; at < row->health.findings.n_items; at++)
+        if (row->health.findings.items[at].kind == NSM_FINDING_REFUSAL)
             return true;
-        }
-    }
     return row->error != NULL;
 }
 
@@ -368,9 +353,8 @@ struct nsm_error *nsm_migration_check(struct nsm_migration *migration, struct ns
         nsm_group_go(group, check_store, &checks[at]);
     }
     struct nsm_error *const error = nsm_group_wait(group);
-    for (size_t at = 0; at < n; at++) {
+    for (size_t at = 0; at < n; at++)
         ret->n_bad += is_bad(&ret->rows[at]);
-    }
     return error;
 }
 

@@ -86,9 +86,8 @@ static void fill_row(struct nsm_report *report, const struct nsm_ns *ns,
     row->n_missing = ns->n_missing;
     row->n_extra = ns->n_extra;
     row->n_different = ns->n_different;
-    if (ns->is_surveyed) {
+    if (ns->is_surveyed)
         report_objects(report, ns, row);
-    }
 }
 
 static void fill_report(const struct nsm_migration *migration, int64_t started_ns,
@@ -107,16 +106,14 @@ static void fill_report(const struct nsm_migration *migration, int64_t started_n
         report->status =
             nsm_error_is(error, NSM_E_CANCELED) ? NSM_STATUS_INTERRUPTED : NSM_STATUS_FAILED;
     }
-    for (size_t at = 0; at < migration->n_namespaces; at++) {
+    for (size_t at = 0; at < migration->n_namespaces; at++)
         fill_row(report, &migration->namespaces[at], &report->namespaces[at]);
-    }
 }
 
 void nsm_report_release(struct nsm_report *report)
 {
-    for (size_t at = 0; at < report->n_namespaces; at++) {
+    for (size_t at = 0; at < report->n_namespaces; at++)
         free(report->namespaces[at].error);
-    }
     free(report->namespaces);
     free(report->error);
     nsm_arena_release(&report->arena);
@@ -198,16 +195,14 @@ static void fill_preview(const struct nsm_migration *migration, struct nsm_repor
         struct nsm_error *const refusal = nsm_ns_refusal(ns);
         row->would_fail = refusal != NULL;
         report->n_would_fail += row->would_fail;
-        if (refusal && !row->error) {
+        if (refusal && !row->error)
             row->error = nsm_error_text(refusal);
-        }
         nsm_error_free(refusal);
     }
     /* parts are shared by all workers: the longest namespace is no bound, but a part of it is */
     report->estimate_seconds = sum / (double)migration->plan->workers;
-    if (report->estimate_seconds < longest / (double)migration->plan->workers) {
+    if (report->estimate_seconds < longest / (double)migration->plan->workers)
         report->estimate_seconds = longest;
-    }
 }
 
 struct nsm_error *nsm_migration_preview(struct nsm_migration *migration, struct nsm_context *ctx,
@@ -215,9 +210,8 @@ struct nsm_error *nsm_migration_preview(struct nsm_migration *migration, struct 
 {
     const int64_t started_ns = nsm_now_ns();
     struct nsm_error *error = make_temporary_work_dir(migration);
-    if (!error) {
+    if (!error)
         error = nsm_survey_all(migration, ctx);
-    }
     fill_report(migration, started_ns, error, ret);
     fill_preview(migration, ret);
     return error;
@@ -254,9 +248,8 @@ static struct nsm_error *recall(struct nsm_ns *ns)
         atomic_store(&ns->total_records, known.total_records);
         atomic_store(&ns->total_bytes, known.total_bytes);
     }
-    if (ns->step >= NSM_STEP_SURVEYED) {
+    if (ns->step >= NSM_STEP_SURVEYED)
         ns->source.flags |= NSM_SURVEY_RESUME;
-    }
     /* a prepare that was begun may have replaced what stood there, or not yet: then replace may do it again, since no row of
      * ours is there before it has ended */
     ns->destination.is_ours =
@@ -268,9 +261,8 @@ static struct nsm_error *recall(struct nsm_ns *ns)
 
 static struct nsm_error *recall_all(struct nsm_migration *migration)
 {
-    for (size_t at = 0; at < migration->n_namespaces; at++) {
+    for (size_t at = 0; at < migration->n_namespaces; at++)
         NSM_TRY(recall(&migration->namespaces[at]));
-    }
     return NULL;
 }
 
@@ -298,11 +290,9 @@ static struct nsm_error *help(struct nsm_context *ctx, void *arg)
 /* After a stop tasks end without an error, at their checkpoints or before they began. */
 static struct nsm_error *all_done(const struct nsm_migration *migration)
 {
-    for (size_t at = 0; at < migration->n_namespaces; at++) {
-        if (atomic_load(&migration->namespaces[at].status) != NSM_STATUS_OK) {
+    for (size_t at = 0; at < migration->n_namespaces; at++)
+        if (atomic_load(&migration->namespaces[at].status) != NSM_STATUS_OK)
             return nsm_error_new(NSM_E_CANCELED, "stopped");
-        }
-    }
     return NULL;
 }
 
@@ -312,9 +302,8 @@ static struct nsm_error *run_tasks(struct nsm_migration *migration, struct nsm_c
     NSM_CLEANUP(nsm_group_freep) struct nsm_group *group = nsm_group_new(ctx, plan->workers);
     nsm_group_set_on_error(group, plan->on_error);
     migration->board.n_tasks = 0;
-    for (size_t at = 0; at < migration->n_namespaces; at++) {
+    for (size_t at = 0; at < migration->n_namespaces; at++)
         migration->board.n_tasks += !migration->namespaces[at].was_done;
-    }
     for (size_t at = 0; at < migration->n_namespaces; at++) {
         struct nsm_ns *const ns = &migration->namespaces[at];
         if (!ns->was_done) {
@@ -322,9 +311,8 @@ static struct nsm_error *run_tasks(struct nsm_migration *migration, struct nsm_c
             nsm_group_go(group, nsm_task_run, ns);
         }
     }
-    for (size_t at = 0; at < plan->workers; at++) {
+    for (size_t at = 0; at < plan->workers; at++)
         nsm_group_go(group, help, &migration->board);
-    }
     NSM_TRY(nsm_group_wait(group));
     return all_done(migration);
 }
@@ -332,12 +320,10 @@ static struct nsm_error *run_tasks(struct nsm_migration *migration, struct nsm_c
 static struct nsm_error *work(struct nsm_migration *migration, struct nsm_context *ctx)
 {
     NSM_TRY(nsm_survey_all(migration, ctx));
-    if (migration->plan->on_error == NSM_ON_ERROR_CANCEL) {
+    if (migration->plan->on_error == NSM_ON_ERROR_CANCEL)
         NSM_TRY(first_refusal(migration));
-    }
-    if (migration->is_resumed) {
+    if (migration->is_resumed)
         NSM_TRY(nsm_checkpoints_load(migration, ctx));
-    }
     NSM_TRY(run_tasks(migration, ctx));
     return nsm_ledger_set_complete(migration->ledger);
 }
@@ -370,16 +356,14 @@ struct nsm_error *nsm_migration_run(struct nsm_migration *migration, struct nsm_
                  });
         error = recall_all(migration);
     }
-    if (!error) {
+    if (!error)
         error = work(migration, ctx);
-    }
     if (migration->ledger) {
         struct nsm_error *const unwritten = close_ledger(migration, error);
-        if (!error) {
+        if (!error)
             error = unwritten;
-        } else {
+        else
             nsm_error_ignore(unwritten); /* the first error is the cause */
-        }
     }
     fill_report(migration, started_ns, error, ret);
     return error;
@@ -420,9 +404,8 @@ static struct nsm_error *verify_all(struct nsm_migration *migration, struct nsm_
         migration->namespaces[at].group = group;
         nsm_group_go(group, verify_task, &migration->namespaces[at]);
     }
-    for (size_t at = 0; at < migration->plan->workers; at++) {
+    for (size_t at = 0; at < migration->plan->workers; at++)
         nsm_group_go(group, help, &migration->board);
-    }
     return nsm_group_wait(group);
 }
 

@@ -71,12 +71,10 @@ static struct nsm_error *ask_store(struct nsm_context *ctx, struct store_side *s
     struct question question = {.ask = ask, .side = side};
     NSM_CLEANUP(nsm_error_freep)
     struct nsm_error *error = nsm_attempt(side->migration, NULL, ctx, ask_once, &question);
-    if (!error) {
+    if (!error)
         return NULL;
-    }
-    if (nsm_context_is_canceled(ctx)) {
+    if (nsm_context_is_canceled(ctx))
         return NSM_STEAL(error);
-    }
     const bool is_the_store =
         nsm_code_is_retryable(nsm_error_code(error)) || nsm_error_is(error, NSM_E_AUTH);
     for (size_t at = 0; at < side->n; at++) {
@@ -103,9 +101,8 @@ static struct nsm_error *ask_destinations_of_store(struct nsm_context *ctx, void
 
 static void free_sides(struct store_side *sides, size_t n)
 {
-    for (size_t at = 0; at < n; at++) {
+    for (size_t at = 0; at < n; at++)
         free(sides[at].namespaces);
-    }
     free(sides);
 }
 
@@ -119,9 +116,8 @@ static struct store_side *make_sides(struct nsm_migration *migration, enum side_
     struct store_side *const sides = nsm_xcalloc(migration->plan->n_backends, sizeof(*sides));
     for (size_t at = 0; at < migration->n_namespaces; at++) {
         struct nsm_ns *const ns = &migration->namespaces[at];
-        if (ns->was_done || ns->survey_error || (which == SIDE_DESTINATION && !ns->is_laid_out)) {
+        if (ns->was_done || ns->survey_error || (which == SIDE_DESTINATION && !ns->is_laid_out))
             continue;
-        }
         struct nsm_store *const store =
             which == SIDE_SOURCE ? ns->source_store : ns->destination_store;
         struct store_side *const side = &sides[store - migration->stores];
@@ -158,9 +154,8 @@ enum nsm_lane nsm_lane_choose(const struct nsm_adapter *source,
 {
     for (size_t at = 0; at < source->n_lanes && !is_laid_out; at++) {
         const enum nsm_lane lane = source->lanes[at].lane;
-        if (source->lanes[at].reads && nsm_adapter_writes(destination, lane)) {
+        if (source->lanes[at].reads && nsm_adapter_writes(destination, lane))
             return lane;
-        }
     }
     return NSM_LANE_RECORD;
 }
@@ -168,14 +163,11 @@ enum nsm_lane nsm_lane_choose(const struct nsm_adapter *source,
 /* A raw row can only pass where the columns are of the same types. */
 static bool has_same_columns(const struct nsm_object *a, const struct nsm_object *b)
 {
-    if (a->n_columns != b->n_columns) {
+    if (a->n_columns != b->n_columns)
         return false;
-    }
-    for (size_t at = 0; at < a->n_columns; at++) {
-        if (strcmp(a->columns[at].type_name, b->columns[at].type_name) != 0) {
+    for (size_t at = 0; at < a->n_columns; at++)
+        if (strcmp(a->columns[at].type_name, b->columns[at].type_name) != 0)
             return false;
-        }
-    }
     return true;
 }
 
@@ -185,14 +177,11 @@ static enum nsm_lane lane_of(const struct nsm_ns *ns)
     const enum nsm_lane lane =
         nsm_lane_choose(ns->source_store->adapter, ns->destination_store->adapter,
                         stage->layout != NSM_LAYOUT_DEFAULT);
-    if (lane != NSM_LANE_PGCOPY) {
+    if (lane != NSM_LANE_PGCOPY)
         return lane;
-    }
-    for (size_t at = 0; at < stage->shape.n_objects; at++) {
-        if (!has_same_columns(&stage->shape.objects[at], &ns->destination.target.objects[at])) {
+    for (size_t at = 0; at < stage->shape.n_objects; at++)
+        if (!has_same_columns(&stage->shape.objects[at], &ns->destination.target.objects[at]))
             return NSM_LANE_RECORD;
-        }
-    }
     return lane;
 }
 
@@ -221,9 +210,8 @@ static struct nsm_error *learn_fields(struct nsm_ns *ns, struct nsm_context *ctx
         for (bool is_end = false; !is_end && !error;) {
             nsm_batch_clear(&batch);
             error = adapter->read(reader, ctx, &batch, &is_end);
-            if (!error) {
+            if (!error)
                 error = nsm_layout_learn(&ns->stage, &batch);
-            }
         }
         adapter->reader_close(reader);
         NSM_TRY(error);
@@ -259,9 +247,8 @@ static void lay_out_all(struct nsm_migration *migration, struct nsm_context *ctx
 {
     for (size_t at = 0; at < migration->n_namespaces; at++) {
         struct nsm_ns *const ns = &migration->namespaces[at];
-        if (ns->was_done || ns->survey_error) {
+        if (ns->was_done || ns->survey_error)
             continue;
-        }
         ns->is_surveyed = true;
         ns->survey_error = lay_out(ns, ctx);
         uint64_t records = 0;
@@ -288,15 +275,13 @@ static int by_target(const void *a, const void *b)
 {
     const struct claim *const left = a;
     const struct claim *const right = b;
-    if (left->store != right->store) {
+    if (left->store != right->store)
         return left->store < right->store ? -1 : 1;
-    }
     int order = strcmp(left->object->schema, right->object->schema);
     order = order ? order : strcmp(left->object->name, right->object->name);
     order = order ? order : nsm_str_compare(left->prefix, right->prefix);
-    if (order) {
+    if (order)
         return order;
-    }
     return (left->ns > right->ns) - (left->ns < right->ns);
 }
 
@@ -325,9 +310,8 @@ static void refuse_common_targets(struct nsm_migration *migration)
             };
         }
     }
-    if (n > 0) {
+    if (n > 0)
         qsort(claims, n, sizeof(*claims), by_target);
-    }
     for (size_t at = 1; at < n; at++) {
         if (is_same_target(&claims[at - 1], &claims[at]) && claims[at - 1].ns != claims[at].ns) {
             nsm_findings_add(&claims[at].ns->layout_findings, NSM_FINDING_REFUSAL, "", 1,
@@ -366,9 +350,8 @@ struct nsm_error *nsm_survey_all(struct nsm_migration *migration, struct nsm_con
     NSM_TRY(ask_all(migration, ctx, SIDE_DESTINATION));
     for (size_t at = 0; at < migration->n_namespaces; at++) {
         struct nsm_ns *const ns = &migration->namespaces[at];
-        if (!ns->was_done && !ns->survey_error) {
+        if (!ns->was_done && !ns->survey_error)
             conclude(ns);
-        }
     }
     refuse_common_targets(migration);
     nsm_emit(migration, &(struct nsm_event){.kind = NSM_EVENT_SURVEYED});
@@ -385,11 +368,9 @@ struct reasons {
 
 static bool is_allowed_loss(const struct nsm_ns *ns, const char *what)
 {
-    for (size_t at = 0; at < ns->plan->n_allow_loss; at++) {
-        if (strcmp(ns->plan->allow_loss[at], what) == 0) {
+    for (size_t at = 0; at < ns->plan->n_allow_loss; at++)
+        if (strcmp(ns->plan->allow_loss[at], what) == 0)
             return true;
-        }
-    }
     return false;
 }
 
@@ -413,9 +394,8 @@ static void collect(const struct nsm_ns *ns, const struct nsm_findings *findings
                     const char *backend, struct reasons *reasons)
 {
     for (size_t at = 0; at < findings->n_items; at++) {
-        if (!stands_against(ns, &findings->items[at])) {
+        if (!stands_against(ns, &findings->items[at]))
             continue;
-        }
         if (reasons->n++ == 0) {
             reasons->first = &findings->items[at];
             reasons->backend = backend;
@@ -425,25 +405,22 @@ static void collect(const struct nsm_ns *ns, const struct nsm_findings *findings
 
 static const char *advice(const struct nsm_finding *finding)
 {
-    if (finding->kind == NSM_FINDING_CONFLICT) {
+    if (finding->kind == NSM_FINDING_CONFLICT)
         return "; if_exists is fail: empty the destination, or choose replace, merge or skip";
-    }
     return finding->kind == NSM_FINDING_LOSS ? "; to go on without it, name it in allow_loss" : "";
 }
 
 struct nsm_error *nsm_ns_refusal(const struct nsm_ns *ns)
 {
-    if (ns->survey_error) {
+    if (ns->survey_error)
         return nsm_error_clone(ns->survey_error);
-    }
     struct reasons reasons = {0};
     collect(ns, &ns->layout_findings, NULL, &reasons);
     collect(ns, &ns->stage.shape.findings, NULL, &reasons);
     collect(ns, &ns->source.census.findings, ns->source_store->plan->name, &reasons);
     collect(ns, &ns->destination.target.findings, ns->destination_store->plan->name, &reasons);
-    if (reasons.n == 0) {
+    if (reasons.n == 0)
         return NULL;
-    }
     const struct nsm_finding *const first = reasons.first;
     const enum nsm_code code =
         first->kind == NSM_FINDING_CONFLICT ? NSM_E_CONFLICT : NSM_E_UNSUPPORTED;

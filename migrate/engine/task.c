@@ -23,9 +23,8 @@ static size_t find_object(const struct nsm_census *census, const char *schema, c
     for (size_t n = 0; n < census->n_objects; n++) {
         const size_t at = (hint + n) % census->n_objects;
         const struct nsm_object *const object = &census->objects[at];
-        if (strcmp(object->name, name) == 0 && strcmp(object->schema, schema) == 0) {
+        if (strcmp(object->name, name) == 0 && strcmp(object->schema, schema) == 0)
             return at;
-        }
     }
     return SIZE_MAX;
 }
@@ -55,9 +54,8 @@ static struct nsm_error *match_parts(struct nsm_ns *ns)
 static void ask_destination(struct nsm_ns *ns)
 {
     if (!(ns->destination_store->adapter->caps & NSM_CAP_TX_CHECKPOINT) ||
-        ns->step >= NSM_STEP_FINISHED) {
+        ns->step >= NSM_STEP_FINISHED)
         return;
-    }
     for (size_t at = 0; at < ns->parts.n_parts; at++) {
         struct nsm_checkpoint *const kept = &ns->parts.parts[at].checkpoint;
         const struct nsm_checkpoint *const said =
@@ -110,9 +108,8 @@ static struct nsm_error *settle_changes(struct nsm_ns *ns, struct nsm_context *c
     for (size_t object = 0; object < ns->source.census.n_objects; object++) {
         const struct object_state *const state = &states[object];
         const struct nsm_object *const it = &ns->source.census.objects[object];
-        if (!state->has_changed || !state->is_begun) {
+        if (!state->has_changed || !state->is_begun)
             continue;
-        }
         if (state->n_done == state->n_parts) {
             nsm_emit_text(ns, NSM_EVENT_WARNING,
                           "%s has changed since it was copied; what was copied stays",
@@ -160,9 +157,8 @@ static struct nsm_error *settle_parts(struct nsm_ns *ns, struct nsm_context *ctx
 {
     struct nsm_ledger *const ledger = ns->migration->ledger;
     const bool is_begun = ns->step >= NSM_STEP_PREPARED;
-    if (!is_begun) {
+    if (!is_begun)
         NSM_TRY(nsm_ledger_set_parts(ledger, ns->plan->name, &ns->source.census));
-    }
     NSM_TRY(nsm_ledger_get_parts(ledger, ns->plan->name, &ns->parts));
     NSM_TRY(match_parts(ns));
     if (is_begun) {
@@ -193,9 +189,8 @@ static struct nsm_error *plan_finish(struct nsm_context *ctx, void *arg)
     const struct nsm_adapter *const adapter = ns->destination_store->adapter;
     nsm_arena_release(&ns->finish.arena);
     ns->finish = (struct nsm_finish_plan){0};
-    if (!adapter->plan_finish) {
+    if (!adapter->plan_finish)
         return NULL;
-    }
     return nsm_error_wrap(adapter->plan_finish(&ns->destination, ctx, &ns->finish), "backend %s",
                           ns->destination_store->plan->name);
 }
@@ -283,9 +278,8 @@ static struct nsm_job *make_jobs(struct nsm_ns *ns, size_t *ret_n)
     size_t n = 0;
     for (size_t at = 0; at < ns->parts.n_parts; at++) {
         const struct nsm_ledger_part *const part = &ns->parts.parts[at];
-        if (part->checkpoint.is_done) {
+        if (part->checkpoint.is_done)
             continue;
-        }
         jobs[n++] = (struct nsm_job){
             .phase = 0,
             .object = nsm_layout_target_object(&ns->stage, ns->object_of_part[at]),
@@ -350,23 +344,20 @@ static struct nsm_error *complete(struct nsm_ns *ns, struct nsm_context *ctx)
     }
     NSM_TRY(nsm_ledger_set_step(ns->migration->ledger, ns->plan->name, NSM_STEP_DONE));
     ns->step = NSM_STEP_DONE;
-    if (ns->destination.definition) {
+    if (ns->destination.definition)
         (void)unlink(ns->destination.definition);
-    }
     return NULL;
 }
 
 static struct nsm_error *verify_copy(struct nsm_ns *ns, struct nsm_context *ctx)
 {
-    if (ns->plan->verify == NSM_VERIFY_NONE) {
+    if (ns->plan->verify == NSM_VERIFY_NONE)
         return NULL;
-    }
     nsm_ns_enter(ns, "verify");
     NSM_TRY_WRAP(nsm_verify_ns(ns, ctx, NSM_VERIFY_AFTER_COPY), "verify");
     const uint64_t n = ns->n_missing + ns->n_extra + ns->n_different;
-    if (n == 0) {
+    if (n == 0)
         return NULL;
-    }
     const struct nsm_difference *const first = ns->n_differences ? &ns->differences[0] : NULL;
     return nsm_error_new(
         NSM_E_CORRUPT,
@@ -392,9 +383,8 @@ static struct nsm_error *run_steps(struct nsm_ns *ns, struct nsm_context *ctx)
 
 static enum nsm_status status_of(const struct nsm_error *error)
 {
-    if (!error) {
+    if (!error)
         return NSM_STATUS_OK;
-    }
     return nsm_error_is(error, NSM_E_CANCELED) ? NSM_STATUS_CANCELLED : NSM_STATUS_FAILED;
 }
 
@@ -423,7 +413,8 @@ static void tell_end(struct nsm_ns *ns, enum nsm_status status, const struct nsm
  * checkpoints. run.c sees from the statuses that not all is done. */
 static bool is_at_rest(const struct nsm_context *ctx, const struct nsm_error *error)
 {
-    return nsm_error_is(error, NSM_E_CANCELED) && nsm_context_is_stopping(ctx) && !nsm_context_is_canceled(ctx);
+    return nsm_error_is(error, NSM_E_CANCELED) && nsm_context_is_stopping(ctx) &&
+           !nsm_context_is_canceled(ctx);
 }
 
 struct nsm_error *nsm_task_run(struct nsm_context *ctx, void *arg)
@@ -446,8 +437,7 @@ struct nsm_error *nsm_task_run(struct nsm_context *ctx, void *arg)
     tell_end(ns, status_of(error), error);
     nsm_board_retire(&ns->migration->board);
     ns->error = error;
-    if (!error || is_at_rest(ctx, error)) {
+    if (!error || is_at_rest(ctx, error))
         return NULL;
-    }
     return nsm_error_wrap(nsm_error_clone(error), "namespace %s", ns->plan->name);
 }

@@ -61,9 +61,8 @@ static void digest_batch(struct side_part *side, const struct nsm_batch *batch, 
         return;
     }
     const unsigned flags = nsm_digest_flags(verify->ns);
-    for (size_t at = 0; at < batch->n_records; at++) {
+    for (size_t at = 0; at < batch->n_records; at++)
         nsm_digest_add_record(&side->digest, &batch->records[at], skip, flags);
-    }
 }
 
 static struct nsm_error *compare_batch(struct side_part *side, const struct nsm_batch *batch,
@@ -98,9 +97,8 @@ static struct nsm_error *take_batch(struct side_part *side, const struct nsm_bat
         batch = out;
     }
     const size_t skip = nsm_prefix_bytes(ns, side->is_destination || is_laid_out);
-    if (side->verify->compare) {
+    if (side->verify->compare)
         return compare_batch(side, batch, skip);
-    }
     digest_batch(side, batch, skip);
     return NULL;
 }
@@ -118,9 +116,8 @@ static struct nsm_error *read_all(struct side_part *side, struct nsm_context *ct
         nsm_batch_clear(&in);
         NSM_TRY(adapter->read(reader, ctx, &in, &is_end));
         NSM_TRY(take_batch(side, &in, &out));
-        if (nsm_context_is_stopping(ctx)) {
+        if (nsm_context_is_stopping(ctx))
             return nsm_error_new(NSM_E_CANCELED, "stopped");
-        }
     }
     return NULL;
 }
@@ -212,9 +209,8 @@ static struct nsm_error *read_sides(struct verify *verify, struct nsm_context *c
     NSM_CLEANUP(nsm_freep)
     struct nsm_job *jobs = nsm_xcalloc(source->n_parts + written->n_parts + 1, sizeof(*jobs));
     size_t n = 0;
-    if (sides == SIDES_BOTH) {
+    if (sides == SIDES_BOTH)
         add_jobs(jobs, &n, source, &ns->source_store->budget, 0);
-    }
     add_jobs(jobs, &n, written, &ns->destination_store->budget, source->n_parts);
     NSM_CLEANUP(nsm_context_freep) struct nsm_context *jobs_ctx = nsm_context_new(ctx);
     struct nsm_work work = {
@@ -279,9 +275,8 @@ static struct nsm_error *compare_by_key(struct verify *verify, struct nsm_contex
     ns->n_extra = result->n_extra;
     ns->n_different = result->n_different;
     size_t cap = 0;
-    for (size_t at = 0; at < result->n_differences; at++) {
+    for (size_t at = 0; at < result->n_differences; at++)
         keep_difference(ns, &cap, &result->differences[at]);
-    }
     return NULL;
 }
 
@@ -302,9 +297,8 @@ static bool is_equal(const struct verify *verify)
         const struct nsm_digest *const source = &verify->of_source[at];
         const struct nsm_digest *const destination = &verify->of_destination[at];
         if (source->n_records != destination->n_records ||
-            (verify->has_digest && !nsm_digest_equals(source, destination))) {
+            (verify->has_digest && !nsm_digest_equals(source, destination)))
             return false;
-        }
     }
     return true;
 }
@@ -313,21 +307,17 @@ static struct nsm_error *compare_sides(struct verify *verify, struct nsm_context
                                        unsigned flags)
 {
     struct nsm_ns *const ns = verify->ns;
-    if (compare_mode(ns->plan->if_exists) != NSM_COMPARE_EXACT) {
+    if (compare_mode(ns->plan->if_exists) != NSM_COMPARE_EXACT)
         return compare_by_key(verify, ctx);
-    }
     const bool is_digested = (flags & NSM_VERIFY_AFTER_COPY) && ns->lane != NSM_LANE_REDIS_DUMP;
-    if (is_digested) {
+    if (is_digested)
         expect_what_was_copied(verify);
-    }
     NSM_TRY(read_sides(verify, ctx, is_digested ? SIDES_DESTINATION : SIDES_BOTH));
     uint64_t n_records = 0;
-    for (size_t at = 0; at < ns->destination.target.n_objects; at++) {
+    for (size_t at = 0; at < ns->destination.target.n_objects; at++)
         n_records += verify->of_destination[at].n_records;
-    }
-    if (!(flags & NSM_VERIFY_AFTER_COPY)) {
+    if (!(flags & NSM_VERIFY_AFTER_COPY))
         atomic_store(&ns->n_records, n_records);
-    }
     return is_equal(verify) ? NULL : compare_by_key(verify, ctx);
 }
 
@@ -347,9 +337,8 @@ struct nsm_error *nsm_verify_ns(struct nsm_ns *ns, struct nsm_context *ctx, unsi
     verify.of_destination = of_destination;
     struct nsm_error *error = nsm_survey_written(
         ns, ctx, flags & NSM_VERIFY_AFTER_COPY ? NSM_SURVEY_SAME_KEYS : 0, &verify.written);
-    if (!error) {
+    if (!error)
         error = compare_sides(&verify, ctx, flags);
-    }
     nsm_source_close(&verify.written);
     return error;
 }
