@@ -162,7 +162,7 @@ const struct nsm_cli_command nsm_cmd_check = {
     .operands = "PLAN",
     .min_operands = 1,
     .max_operands = 1,
-    .summary = "health of every backend: reach, version, rights, latency, clock",
+    .summary = "health of every backend: reach, rights, latency, clock",
     .purpose =
         "Asks all backends of the plan at once and prints a table of what they say. Changes\n"
         "nothing. What would make a run fail is named, and the exit code is 3.",

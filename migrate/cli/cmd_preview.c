@@ -99,6 +99,26 @@ static void write_json_namespace(struct nsm_buf *out, const struct nsm_report_na
     nsm_buf_append_char(out, '\n');
 }
 
+/* Nothing ran, so nothing is skipped: the status is the answer to what would happen. */
+static void write_summary(struct nsm_buf *out, const struct nsm_report *report)
+{
+    const bool would_fail = report->n_would_fail > 0 && report->status == NSM_STATUS_OK;
+    struct nsm_json_writer json = nsm_json_writer_on(out);
+    nsm_summary_begin(&json, report->plan,
+                      nsm_status_name(would_fail ? NSM_STATUS_FAILED : report->status),
+                      report->seconds, report->error);
+    nsm_json_writer_array(&json, "namespaces");
+    for (size_t i = 0; i < report->n_namespaces; i++) {
+        struct nsm_report_namespace shown = report->namespaces[i];
+        if (report->status == NSM_STATUS_OK)
+            shown.status = shown.would_fail || shown.error ? NSM_STATUS_FAILED : NSM_STATUS_OK;
+        nsm_summary_namespace(&json, &shown);
+        nsm_json_writer_end(&json);
+    }
+    nsm_json_writer_end(&json);
+    nsm_summary_end(&json);
+}
+
 /* Namespace by namespace, so that ten thousand of them are never one text in memory. */
 static void write_json(struct nsm_cli *cli, const struct nsm_report *report)
 {
@@ -109,7 +129,7 @@ static void write_json(struct nsm_cli *cli, const struct nsm_report *report)
         nsm_output_write(cli->output, nsm_buf_view(&out));
     }
     nsm_buf_clear(&out);
-    nsm_summary_write(&out, report);
+    write_summary(&out, report);
     nsm_cli_summary(cli, nsm_buf_view(&out));
 }
 
@@ -220,16 +240,11 @@ static void write_namespace(struct nsm_buf *out, const struct nsm_cli *cli,
     write_object_table(out, cli, ns);
     for (size_t i = 0; i < NSM_COUNT_OF(kinds); i++)
         write_finding_list(out, cli, ns, &kinds[i]);
-    if (ns->error) {
-        nsm_buf_append_cstr(out, "  ");
-        write_word(out, cli, NSM_STYLE_BAD, "error");
-        nsm_buf_append_char(out, ' ');
-        nsm_human_text(out, nsm_str_of(ns->error));
-        nsm_buf_append_char(out, '\n');
-    }
     if (ns->would_fail || ns->error) {
         nsm_buf_append_cstr(out, "  ");
-        write_word(out, cli, NSM_STYLE_BAD, "would fail");
+        write_word(out, cli, NSM_STYLE_BAD, "run would fail");
+        nsm_buf_append_cstr(out, ns->error ? ": " : "");
+        nsm_human_text(out, nsm_str_of(ns->error));
         nsm_buf_append_char(out, '\n');
     }
     nsm_buf_append_char(out, '\n');

@@ -72,6 +72,16 @@ static void apply_flags(struct nsm_plan *plan, const struct nsm_cli_options *opt
         plan->on_error = options->on_error;
 }
 
+/* No for_each is expanded, which would need a connection before any is checked; and one that does not
+ * answer keeps none of the others waiting. */
+static void look_at_backends_only(struct nsm_plan *plan, const struct nsm_cli_options *options)
+{
+    plan->n_templates = 0;
+    const size_t n_wanted = plan->n_backends < NSM_MAX_WORKERS ? plan->n_backends : NSM_MAX_WORKERS;
+    if (options->workers == 0 && plan->workers < n_wanted)
+        plan->workers = n_wanted;
+}
+
 struct nsm_error *nsm_session_open(struct nsm_session *session, struct nsm_cli *cli, unsigned flags,
                                    int *exit_code)
 {
@@ -80,7 +90,7 @@ struct nsm_error *nsm_session_open(struct nsm_session *session, struct nsm_cli *
     NSM_TRY(nsm_cli_load_plan(cli, &session->plan, exit_code));
     apply_flags(session->plan, options);
     if (flags & NSM_SESSION_BACKENDS_ONLY)
-        session->plan->n_templates = 0;
+        look_at_backends_only(session->plan, options);
 
     session->events = (struct nsm_events){.emit = take_event, .arg = session};
     session->options = (struct nsm_migration_options){

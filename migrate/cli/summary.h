@@ -22,7 +22,7 @@ void nsm_summary_end(struct nsm_json_writer *json);
 /* name, status, lane, records, bytes, seconds, error of a namespace; leaves the object open. */
 void nsm_summary_namespace(struct nsm_json_writer *json, const struct nsm_report_namespace *ns);
 
-/* The whole line, of preview and run. */
+/* The whole line, of run. */
 void nsm_summary_write(struct nsm_buf *out, const struct nsm_report *report);
 
 /* ok, failed, cancelled or skipped, whatever a namespace's status is. */

@@ -163,6 +163,8 @@ static void write_row(const struct nsm_table *table, const struct cell *row, con
 void nsm_table_write(const struct nsm_table *table, const struct nsm_table_look *look,
                      struct nsm_buf *out)
 {
+    if (table->n_cells < table->n_columns)
+        return;
     size_t widths[MAX_COLUMNS];
     measure(table, widths);
     const struct line line = {.look = look, .out = out, .blanks = look->indent};

@@ -45,7 +45,7 @@ struct nsm_table_look {
     bool is_colored;    /* escape sequences for styles */
     size_t max_columns; /* lines are cut there; 0: never */
 };
-/* Whole rows only; each line ends in a newline. */
+/* Whole rows only, and nothing when there is none; each line ends in a newline. */
 void nsm_table_write(const struct nsm_table *table, const struct nsm_table_look *look,
                      struct nsm_buf *out);
 
