@@ -65,24 +65,18 @@ static void digest_batch(struct side_part *side, const struct nsm_batch *batch, 
         nsm_digest_add_record(&side->digest, &batch->records[at], skip, flags);
 }
 
-static struct nsm_error *compare_batch(struct side_part *side, const struct nsm_batch *batch,
-                                       size_t skip)
+static void compare_batch(struct side_part *side, const struct nsm_batch *batch, size_t skip)
 {
-    struct nsm_ns *const ns = side->verify->ns;
-    const struct nsm_object *const object = &ns->destination.target.objects[side->target];
-    const enum nsm_compare_side which =
-        side->is_destination ? NSM_COMPARE_DESTINATION : NSM_COMPARE_SOURCE;
-    const struct nsm_compare_record_options options = {
-        .object = object,
-        .object_index = side->target,
+    const struct nsm_ns *const ns = side->verify->ns;
+    const struct nsm_compare_object object = {
+        .object = &ns->destination.target.objects[side->target],
+        .index = side->target,
         .skip_key_bytes = skip,
         .digest_flags = nsm_digest_flags(ns),
     };
-    for (size_t at = 0; at < batch->n_records; at++) {
-        NSM_TRY(
-            nsm_compare_add_record(side->verify->compare, which, &batch->records[at], &options));
-    }
-    return NULL;
+    nsm_compare_add(side->verify->compare,
+                    side->is_destination ? NSM_COMPARE_DESTINATION : NSM_COMPARE_SOURCE, batch,
+                    &object);
 }
 
 static struct nsm_error *take_batch(struct side_part *side, const struct nsm_batch *in,
@@ -98,8 +92,9 @@ static struct nsm_error *take_batch(struct side_part *side, const struct nsm_bat
     }
     const size_t skip = nsm_prefix_bytes(ns, side->is_destination || is_laid_out);
     if (side->verify->compare)
-        return compare_batch(side, batch, skip);
-    digest_batch(side, batch, skip);
+        compare_batch(side, batch, skip);
+    else
+        digest_batch(side, batch, skip);
     return NULL;
 }
 
@@ -253,11 +248,9 @@ static enum nsm_compare_mode compare_mode(enum nsm_if_exists if_exists)
 static struct nsm_error *run_passes(struct verify *verify, struct nsm_context *ctx)
 {
     verify->lane = NSM_LANE_RECORD;
-    for (bool needs_another = true; needs_another;) {
-        nsm_compare_begin_pass(verify->compare);
+    do {
         NSM_TRY(read_sides(verify, ctx, SIDES_BOTH));
-        NSM_TRY(nsm_compare_end_pass(verify->compare, &needs_another));
-    }
+    } while (nsm_compare_end_pass(verify->compare));
     return NULL;
 }
 

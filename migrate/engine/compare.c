@@ -1,0 +1,371 @@
+/* See compare.h. */
+#include "migrate/engine/compare.h"
+
+#include <assert.h>
+#include <pthread.h>
+
+#include "migrate/base/alloc.h"
+#include "migrate/base/parse.h"
+
+#define N_BUCKETS        ((size_t)1 << 16)
+#define DEFAULT_CAPACITY ((size_t)1 << 20)
+#define MAX_KEY_TEXT     200
+/* Hashes are made outside the lock, this many at a time. */
+#define CHUNK 128
+
+enum pass {
+    PASS_SUM,
+    PASS_COLLECT,
+    PASS_NAME,
+    PASS_END,
+};
+
+struct bucket {
+    struct nsm_digest sides[2];
+    bool is_chosen; /* collected in this pass */
+    bool is_open;   /* differs, and was not collected yet */
+};
+
+struct entry {
+    struct nsm_hash key, record;
+};
+
+struct entries {
+    struct entry *items;
+    size_t n, cap;
+};
+
+/* A difference that was found, to be named in the last pass. */
+struct found {
+    struct nsm_hash key;
+    struct nsm_compare_difference difference;
+};
+
+struct nsm_compare {
+    enum nsm_compare_mode mode;
+    size_t max_named, capacity;
+    enum pass pass;
+    struct bucket *buckets;
+    struct entries sides[2];
+    struct found *found; /* sorted by key in PASS_NAME */
+    size_t n_found, cap_found;
+    struct nsm_compare_result result;
+    pthread_mutex_t mutex; /* guards what add changes */
+};
+
+struct nsm_compare *nsm_compare_new(enum nsm_compare_mode mode, size_t max_named)
+{
+    struct nsm_compare *const compare = nsm_xcalloc(1, sizeof(*compare));
+    compare->mode = mode;
+    compare->max_named = max_named;
+    compare->capacity = DEFAULT_CAPACITY;
+    compare->buckets = nsm_xcalloc(N_BUCKETS, sizeof(*compare->buckets));
+    pthread_mutex_init(&compare->mutex, NULL);
+    return compare;
+}
+
+void nsm_compare_free(struct nsm_compare *compare)
+{
+    if (!compare)
+        return;
+    for (size_t at = 0; at < compare->result.n_differences; at++)
+        free(compare->result.differences[at].key);
+    free(compare->result.differences);
+    for (size_t at = 0; at < compare->n_found; at++)
+        free(compare->found[at].difference.key);
+    free(compare->found);
+    free(compare->sides[0].items);
+    free(compare->sides[1].items);
+    free(compare->buckets);
+    pthread_mutex_destroy(&compare->mutex);
+    free(compare);
+}
+
+void nsm_compare_set_capacity(struct nsm_compare *compare, size_t n_records)
+{
+    assert(compare->pass == PASS_SUM && n_records > 0);
+    compare->capacity = n_records;
+}
+
+/* ---- names ---- */
+
+static void append_printable(struct nsm_buf *out, struct nsm_str bytes)
+{
+    const bool is_text = nsm_is_utf8(bytes);
+    for (size_t at = 0; at < bytes.len && out->len < MAX_KEY_TEXT; at++) {
+        const unsigned char byte = (unsigned char)bytes.ptr[at];
+        if (byte == '\\')
+            nsm_buf_append_cstr(out, "\\\\");
+        else if (byte >= 0x20 && byte != 0x7f && (byte < 0x80 || is_text))
+            nsm_buf_append_char(out, (char)byte);
+        else
+            nsm_buf_printf(out, "\\x%02x", byte);
+    }
+    if (out->len < MAX_KEY_TEXT)
+        return;
+    while (out->len > 0 && ((unsigned char)out->ptr[out->len - 1] & 0xc0) == 0x80)
+        nsm_buf_truncate(out, out->len - 1);
+    if (out->len > 0 && (unsigned char)out->ptr[out->len - 1] >= 0xc0)
+        nsm_buf_truncate(out, out->len - 1);
+    nsm_buf_append_cstr(out, "...");
+}
+
+static void describe_column(const struct nsm_record *record, const struct nsm_object *object,
+                            size_t column, struct nsm_buf *out)
+{
+    if (column >= record->n_items || out->len >= MAX_KEY_TEXT)
+        return;
+    nsm_buf_printf(out, "%s%s=", out->len ? " " : "", object->columns[column].name);
+    const struct nsm_value *const value = &record->items[column];
+    if (value->type == NSM_NULL)
+        nsm_buf_append_cstr(out, "null");
+    else
+        append_printable(out, value->bytes);
+}
+
+void nsm_record_describe_key(const struct nsm_record *record, const struct nsm_object *object,
+                             struct nsm_buf *out)
+{
+    if (record->kind != NSM_KIND_ROW) {
+        append_printable(out, record->key);
+        return;
+    }
+    const size_t n = object->n_key_columns ? object->n_key_columns : object->n_columns;
+    for (size_t at = 0; at < n; at++)
+        describe_column(record, object, object->n_key_columns ? object->key_columns[at] : at, out);
+}
+
+/* ---- adding ---- */
+
+static size_t bucket_of(struct nsm_hash key)
+{
+    return (size_t)(key.high % N_BUCKETS);
+}
+
+static void sum_entry(struct nsm_compare *compare, enum nsm_compare_side side,
+                      const struct entry *entry)
+{
+    nsm_digest_add_hash(&compare->buckets[bucket_of(entry->key)].sides[side], entry->record);
+}
+
+static void collect_entry(struct nsm_compare *compare, enum nsm_compare_side side,
+                          const struct entry *entry)
+{
+    if (!compare->buckets[bucket_of(entry->key)].is_chosen)
+        return;
+    struct entries *const entries = &compare->sides[side];
+    NSM_GROW(entries->items, entries->n, entries->cap);
+    entries->items[entries->n++] = *entry;
+}
+
+static int compare_hashes(const struct nsm_hash *a, const struct nsm_hash *b)
+{
+    if (a->high != b->high)
+        return a->high < b->high ? -1 : 1;
+    return (a->low > b->low) - (a->low < b->low);
+}
+
+static int by_found_key(const void *a, const void *b)
+{
+    const struct found *const left = a;
+    const struct found *const right = b;
+    return compare_hashes(&left->key, &right->key);
+}
+
+static void name_entry(struct nsm_compare *compare, const struct entry *entry,
+                       const struct nsm_record *record, const struct nsm_compare_object *object)
+{
+    const struct found wanted = {.key = entry->key};
+    struct found *const found =
+        bsearch(&wanted, compare->found, compare->n_found, sizeof(*compare->found), by_found_key);
+    if (!found || found->difference.key)
+        return;
+    NSM_CLEANUP(nsm_buf_release) struct nsm_buf text = NSM_BUF_TEXT;
+    nsm_record_describe_key(record, object->object, &text);
+    found->difference.key = nsm_buf_detach(&text);
+    found->difference.object_index = object->index;
+}
+
+static struct entry entry_of(const struct nsm_record *record,
+                             const struct nsm_compare_object *object)
+{
+    struct entry entry = {
+        .key = nsm_record_key_hash(record, object->object, object->skip_key_bytes),
+        .record = nsm_record_hash(record, object->skip_key_bytes, object->digest_flags),
+    };
+    /* the same key in two tables is two keys; the factor is 2^64 divided by the golden ratio */
+    entry.key.high += object->index * UINT64_C(0x9e3779b97f4a7c15);
+    return entry;
+}
+
+void nsm_compare_add(struct nsm_compare *compare, enum nsm_compare_side side,
+                     const struct nsm_batch *batch, const struct nsm_compare_object *object)
+{
+    struct entry entries[CHUNK];
+    for (size_t begin = 0; begin < batch->n_records; begin += CHUNK) {
+        const size_t n = batch->n_records - begin < CHUNK ? batch->n_records - begin : CHUNK;
+        for (size_t at = 0; at < n; at++)
+            entries[at] = entry_of(&batch->records[begin + at], object);
+        pthread_mutex_lock(&compare->mutex);
+        for (size_t at = 0; at < n; at++) {
+            if (compare->pass == PASS_SUM)
+                sum_entry(compare, side, &entries[at]);
+            else if (compare->pass == PASS_COLLECT)
+                collect_entry(compare, side, &entries[at]);
+            else if (compare->n_found > 0)
+                name_entry(compare, &entries[at], &batch->records[begin + at], object);
+        }
+        pthread_mutex_unlock(&compare->mutex);
+    }
+}
+
+/* ---- between passes ---- */
+
+/* Takes as many open buckets as the capacity holds, at least one. False: none is open. */
+static bool choose_buckets(struct nsm_compare *compare)
+{
+    uint64_t n_records = 0;
+    bool is_any = false;
+    for (size_t at = 0; at < N_BUCKETS; at++) {
+        struct bucket *const bucket = &compare->buckets[at];
+        const uint64_t n = bucket->sides[0].n_records + bucket->sides[1].n_records;
+        bucket->is_chosen = bucket->is_open && (!is_any || n_records + n <= compare->capacity);
+        if (!bucket->is_chosen)
+            continue;
+        bucket->is_open = false;
+        is_any = true;
+        n_records += n;
+    }
+    return is_any;
+}
+
+static bool is_bucket_different(const struct bucket *bucket)
+{
+    return bucket->sides[0].n_records != bucket->sides[1].n_records ||
+           !nsm_digest_equals(&bucket->sides[0], &bucket->sides[1]);
+}
+
+static int by_key(const void *a, const void *b)
+{
+    const struct entry *const left = a;
+    const struct entry *const right = b;
+    return compare_hashes(&left->key, &right->key);
+}
+
+/* All records of one key on one side: slices of a big key, or equal rows of a table without a key. */
+struct run {
+    struct nsm_digest sum;
+    size_t n;
+};
+
+static struct run take_run(const struct entries *entries, size_t *at, const struct nsm_hash *key)
+{
+    struct run run = {0};
+    while (*at < entries->n && compare_hashes(&entries->items[*at].key, key) == 0) {
+        nsm_digest_add_hash(&run.sum, entries->items[*at].record);
+        run.n++;
+        (*at)++;
+    }
+    return run;
+}
+
+static void note_difference(struct nsm_compare *compare, const struct nsm_hash *key, char mark,
+                            uint64_t *count)
+{
+    (*count)++;
+    if (compare->n_found >= compare->max_named)
+        return;
+    NSM_GROW(compare->found, compare->n_found, compare->cap_found);
+    compare->found[compare->n_found++] = (struct found){.key = *key, .difference = {.mark = mark}};
+}
+
+static void judge(struct nsm_compare *compare, const struct nsm_hash *key, const struct run *source,
+                  const struct run *destination)
+{
+    struct nsm_compare_result *const result = &compare->result;
+    if (destination->n == 0)
+        note_difference(compare, key, '+', &result->n_missing);
+    else if (source->n == 0 && compare->mode == NSM_COMPARE_EXACT)
+        note_difference(compare, key, '-', &result->n_extra);
+    else if (source->n > 0 && compare->mode != NSM_COMPARE_SKIP &&
+             !nsm_digest_equals(&source->sum, &destination->sum))
+        note_difference(compare, key, '*', &result->n_different);
+}
+
+/* Merges the two sides of the buckets that were collected. */
+static void judge_collected(struct nsm_compare *compare)
+{
+    for (int side = 0; side < 2; side++) {
+        if (compare->sides[side].n > 0)
+            qsort(compare->sides[side].items, compare->sides[side].n, sizeof(struct entry), by_key);
+    }
+    const struct entries *const source = &compare->sides[NSM_COMPARE_SOURCE];
+    const struct entries *const destination = &compare->sides[NSM_COMPARE_DESTINATION];
+    size_t at_source = 0;
+    size_t at_destination = 0;
+    while (at_source < source->n || at_destination < destination->n) {
+        struct nsm_hash key;
+        if (at_destination == destination->n ||
+            (at_source < source->n &&
+             by_key(&source->items[at_source], &destination->items[at_destination]) <= 0))
+            key = source->items[at_source].key;
+        else
+            key = destination->items[at_destination].key;
+        const struct run here = take_run(source, &at_source, &key);
+        const struct run there = take_run(destination, &at_destination, &key);
+        judge(compare, &key, &here, &there);
+    }
+    compare->sides[0].n = 0;
+    compare->sides[1].n = 0;
+}
+
+static bool begin_naming(struct nsm_compare *compare)
+{
+    if (compare->n_found == 0) {
+        compare->pass = PASS_END;
+        return false;
+    }
+    qsort(compare->found, compare->n_found, sizeof(*compare->found), by_found_key);
+    compare->pass = PASS_NAME;
+    return true;
+}
+
+static void keep_names(struct nsm_compare *compare)
+{
+    struct nsm_compare_result *const result = &compare->result;
+    result->differences = nsm_xcalloc(compare->n_found, sizeof(*result->differences));
+    result->n_differences = compare->n_found;
+    for (size_t at = 0; at < compare->n_found; at++) {
+        struct nsm_compare_difference *const difference = &compare->found[at].difference;
+        if (!difference->key)
+            difference->key = nsm_xstrdup("");
+        result->differences[at] = *difference;
+        difference->key = NULL;
+    }
+    compare->pass = PASS_END;
+}
+
+bool nsm_compare_end_pass(struct nsm_compare *compare)
+{
+    switch (compare->pass) {
+    case PASS_SUM:
+        for (size_t at = 0; at < N_BUCKETS; at++)
+            compare->buckets[at].is_open = is_bucket_different(&compare->buckets[at]);
+        compare->pass = PASS_COLLECT;
+        break;
+    case PASS_COLLECT:
+        judge_collected(compare);
+        break;
+    case PASS_NAME:
+    case PASS_END:
+        keep_names(compare);
+        return false;
+    }
+    return choose_buckets(compare) || begin_naming(compare);
+}
+
+const struct nsm_compare_result *nsm_compare_result(const struct nsm_compare *compare)
+{
+    assert(compare->pass == PASS_END);
+    return &compare->result;
+}
