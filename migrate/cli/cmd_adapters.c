@@ -261,10 +261,9 @@ const struct nsm_cli_command nsm_cmd_adapters = {
     .operands = "[NAME]",
     .max_operands = 1,
     .summary = "adapters, what they can do, their options",
-    .purpose =
-        "Without NAME, lists the kinds of stores that nsmigrate can read and write. With NAME,\n"
-        "prints what one can do and what a plan may say of it: in a backend, in a source and\n"
-        "in a destination.",
+    .purpose = "Without NAME, lists the kinds of stores that nsmigrate can read and write.\n"
+               "With NAME, prints what one can do and what a plan may say of it: in a backend,\n"
+               "in a source and in a destination.",
     .example = "  nsmigrate adapters postgres",
     .exits = NSM_EXIT_BITS_USUAL,
     .run = run,

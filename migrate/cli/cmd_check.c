@@ -163,9 +163,8 @@ const struct nsm_cli_command nsm_cmd_check = {
     .min_operands = 1,
     .max_operands = 1,
     .summary = "health of every backend: reach, rights, latency, clock",
-    .purpose =
-        "Asks all backends of the plan at once and prints a table of what they say. Changes\n"
-        "nothing. What would make a run fail is named, and the exit code is 3.",
+    .purpose = "Asks all backends of the plan at once and prints a table of what they say.\n"
+               "Changes nothing. What would make a run fail is named, and the exit code is 3.",
     .example = "  nsmigrate check move.yaml --json | jq 'select(.event == \"backend\")'",
     .flags = NSM_FLAG_BIT(NSM_FLAG_WORKERS),
     .exits = NSM_EXIT_BITS_USUAL | NSM_EXIT_BIT(NSM_EXIT_FAILED) |

@@ -312,11 +312,11 @@ const struct nsm_cli_command nsm_cmd_preview = {
     .min_operands = 1,
     .max_operands = 1,
     .summary = "dry run: what would be copied, created, in conflict, lost",
-    .purpose =
-        "Looks at both sides of every namespace and prints what run would do: the lane, the\n"
-        "tables or keys with their records and bytes, what would be created, what stands in\n"
-        "the way, what would be lost, and how long it may take. Changes nothing anywhere.\n"
-        "Takes the flags of run, so that one word more or less tells the two apart.",
+    .purpose = "Looks at both sides of every namespace and prints what run would do: the lane,\n"
+               "the tables or keys with their records and bytes, what would be created, what\n"
+               "stands in the way, what would be lost, and how long it may take. Changes\n"
+               "nothing anywhere. Takes the flags of run, so that one word more or less tells\n"
+               "the two apart.",
     .example = "  nsmigrate preview move.yaml --only sessions",
     .flags = NSM_FLAG_BIT(NSM_FLAG_ONLY) | NSM_FLAG_BIT(NSM_FLAG_WORKERS) |
              NSM_FLAG_BIT(NSM_FLAG_ON_ERROR) | NSM_FLAG_BIT(NSM_FLAG_FRESH),

@@ -109,11 +109,11 @@ const struct nsm_cli_command nsm_cmd_run = {
     .min_operands = 1,
     .max_operands = 1,
     .summary = "migrate; takes up an interrupted run",
-    .purpose =
-        "Migrates all namespaces of the plan: survey, prepare, copy, finish, verify. The first\n"
-        "failure cancels the siblings (--on-error continue lets them go on). Whatever stopped\n"
-        "it, the same command takes up where it was: what is done is not done again.\n"
-        "A first SIGINT or SIGTERM stops at the next checkpoint, a second at once.",
+    .purpose = "Migrates all namespaces of the plan: survey, prepare, copy, finish, verify.\n"
+               "The first failure cancels the siblings (--on-error continue lets them go on).\n"
+               "Whatever stopped it, the same command takes up where it was: what is done is\n"
+               "not done again. A first SIGINT or SIGTERM stops at the next checkpoint, a\n"
+               "second at once.",
     .example = "  nsmigrate run move.yaml --workers 16",
     .flags = NSM_FLAG_BIT(NSM_FLAG_ONLY) | NSM_FLAG_BIT(NSM_FLAG_WORKERS) |
              NSM_FLAG_BIT(NSM_FLAG_ON_ERROR) | NSM_FLAG_BIT(NSM_FLAG_FRESH) |

@@ -206,9 +206,9 @@ const struct nsm_cli_command nsm_cmd_status = {
     .min_operands = 1,
     .max_operands = 1,
     .summary = "where a run stands, while it runs or after",
-    .purpose =
-        "Reads the ledger beside the plan and prints how far each namespace has come. Asks no\n"
-        "store, takes no lock and changes nothing: call it as often as you like.",
+    .purpose = "Reads the ledger beside the plan and prints how far each namespace has come.\n"
+               "Asks no store, takes no lock and changes nothing: call it as often as you\n"
+               "like.",
     .example = "  nsmigrate status move.yaml",
     .exits = NSM_EXIT_BITS_USUAL | NSM_EXIT_BIT(NSM_EXIT_FAILED),
     .run = run,

@@ -52,10 +52,9 @@ const struct nsm_cli_command nsm_cmd_validate = {
     .min_operands = 1,
     .max_operands = 1,
     .summary = "parse and check the plan; no connection",
-    .purpose =
-        "Reads the plan, fills in its variables and defaults, and checks every key, value and\n"
-        "name. Connects to nothing. A mistake is shown with file, line and column and with\n"
-        "what was expected. PLAN may be - for standard input.",
+    .purpose = "Reads the plan, fills in its variables and defaults, and checks every key,\n"
+               "value and name. Connects to nothing. A mistake is shown with file, line and\n"
+               "column and with what was expected. PLAN may be - for standard input.",
     .example = "  nsmigrate validate move.yaml",
     .exits = NSM_EXIT_BITS_USUAL,
     .run = run,

@@ -156,10 +156,9 @@ const struct nsm_cli_command nsm_cmd_verify = {
     .min_operands = 1,
     .max_operands = 1,
     .summary = "compare both sides; names the keys that differ",
-    .purpose =
-        "Reads both sides of every namespace, compares them record by record, and names what\n"
-        "differs: + is missing at the destination, - is only there, * is different. Changes\n"
-        "nothing.",
+    .purpose = "Reads both sides of every namespace, compares them record by record, and names\n"
+               "what differs: + is missing at the destination, - is only there, * is\n"
+               "different. Changes nothing.",
     .example = "  nsmigrate verify move.yaml --json | jq -r 'select(.event == \"difference\").key'",
     .flags = NSM_FLAG_BIT(NSM_FLAG_ONLY) | NSM_FLAG_BIT(NSM_FLAG_WORKERS) |
              NSM_FLAG_BIT(NSM_FLAG_ON_ERROR),

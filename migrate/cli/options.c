@@ -23,8 +23,7 @@ static const struct flag {
 } flags[NSM_N_FLAGS] = {
     [NSM_FLAG_ONLY] = {"only", "NAME[,NAME]", "only these namespaces of the plan"},
     [NSM_FLAG_WORKERS] = {"workers", "N", "tasks at a time, 1 to 1024, instead of the plan's"},
-    [NSM_FLAG_ON_ERROR] = {"on-error", "cancel|continue",
-                           "what a failure does to the siblings, instead of the plan's"},
+    [NSM_FLAG_ON_ERROR] = {"on-error", "cancel|continue", "what a failure does to the siblings"},
     [NSM_FLAG_FRESH] = {"fresh", NULL, "forget an interrupted run and begin anew"},
     [NSM_FLAG_DRY_RUN] = {"dry-run", NULL, "change nothing anywhere: the same as preview"},
     [NSM_FLAG_LOAD] = {"load", "PATH", "an adapter in a shared object; may be given again"},
