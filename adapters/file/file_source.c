@@ -1,0 +1,268 @@
+/*
+ * Namespaces in files, seen from the side that is read: the manifest is the census, every data file
+ * a part. A file is believed only when it has been read to its end: then lines, records and
+ * checksum must be those of the manifest.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <sys/stat.h>
+
+#include "adapters/file/file_internal.h"
+#include "adapters/file/file_path.h"
+#include "migrate/base/parse.h"
+
+/* In the census's arena. */
+struct file_source {
+    const char *folder;
+    struct file_manifest manifest;
+};
+
+/* ---- survey ---- */
+
+static struct nsm_error *not_found(const struct nsm_source *source, const char *folder)
+{
+    struct file_names names NSM_CLEANUP(file_names_release) = {0};
+    nsm_error_ignore(file_list(folder, &names));
+    bool is_unfinished = false;
+    for (size_t index = 0; index < names.n_names; index++)
+        is_unfinished |= file_name_ends_with(names.names[index], FILE_JOURNAL_SUFFIX);
+    return nsm_error_new(NSM_E_NOTFOUND, "no export of namespace %s at %s: %s is missing%s",
+                         source->namespace_name, folder, FILE_MANIFEST_NAME,
+                         is_unfinished ? ", as the export did not come to its end" : "");
+}
+
+static struct nsm_error *survey_one(struct nsm_backend *backend, struct nsm_source *source)
+{
+    struct nsm_census *const census = &source->census;
+    const struct nsm_destination *const written = source->written;
+    struct file_source *const state = nsm_arena_calloc(&census->arena, 1, sizeof(*state));
+    NSM_TRY(file_folder_path(backend, &census->arena,
+                             written ? written->selection : source->selection,
+                             source->namespace_name, &state->folder));
+    struct nsm_error *const error =
+        file_manifest_read(state->folder, &census->arena, &state->manifest);
+    if (nsm_error_is(error, NSM_E_NOTFOUND)) {
+        nsm_error_free(error);
+        return not_found(source, state->folder);
+    }
+    NSM_TRY(error);
+    const struct file_manifest *const manifest = &state->manifest;
+    for (size_t index = 0; index < manifest->n_objects; index++)
+        *nsm_census_add_object(census) = manifest->objects[index];
+    for (size_t index = 0; index < manifest->n_entries && !(source->flags & NSM_SURVEY_COUNT_ONLY);
+         index++) {
+        const struct file_entry *const entry = &manifest->entries[index];
+        if (entry->n_lines > 0) {
+            nsm_census_add_part(census, entry->object, nsm_str_of(entry->name), entry->n_records,
+                                entry->n_data_bytes);
+        }
+    }
+    census->prefix = manifest->prefix;
+    census->identity = file_identity(file_backend_of(backend), &census->arena, state->folder);
+    source->state = state;
+    return NULL;
+}
+
+struct nsm_error *file_survey(struct nsm_backend *backend, struct nsm_context *ctx,
+                              struct nsm_source **sources, size_t n_sources)
+{
+    for (size_t index = 0; index < n_sources; index++) {
+        NSM_TRY(nsm_context_error(ctx));
+        NSM_TRY(survey_one(backend, sources[index]));
+    }
+    return NULL;
+}
+
+/* The state lies in the census's arena. */
+void file_release_source(struct nsm_source *source)
+{
+    source->state = NULL;
+}
+
+/* ---- resume tokens ---- */
+
+static struct nsm_str make_token(struct nsm_arena *arena, const struct file_reader *reader)
+{
+    const struct file_position *const position = &reader->lines.position;
+    char checksum[33];
+    file_checksum_format(position->checksum, checksum);
+    return nsm_str_of(nsm_arena_printf(arena, "%" PRIu64 "/%" PRIu64 "/%" PRIu64 "/%" PRIu64 "/%s",
+                                       position->offset, position->skip, position->n_lines,
+                                       reader->n_records, checksum));
+}
+
+/* Takes the piece of `text` before the next '/', and the '/'. */
+static struct nsm_str take_piece(struct nsm_str *text)
+{
+    const char *const slash = text->len ? memchr(text->ptr, '/', text->len) : NULL;
+    const size_t len = slash ? (size_t)(slash - text->ptr) : text->len;
+    const struct nsm_str piece = {.ptr = text->ptr, .len = len};
+    *text = nsm_str_skip(*text, slash ? len + 1 : len);
+    return piece;
+}
+
+static bool parse_token(struct nsm_str token, struct file_position *ret, uint64_t *ret_n_records)
+{
+    struct file_position position;
+    uint64_t n_records;
+    if (!nsm_parse_u64(take_piece(&token), &position.offset) ||
+        !nsm_parse_u64(take_piece(&token), &position.skip) ||
+        !nsm_parse_u64(take_piece(&token), &position.n_lines) ||
+        !nsm_parse_u64(take_piece(&token), &n_records) ||
+        !file_checksum_parse(token, &position.checksum) || position.offset > INT64_MAX)
+        return false;
+    *ret = position;
+    *ret_n_records = n_records;
+    return true;
+}
+
+/* ---- reader ---- */
+
+static struct nsm_error *find_entry(const struct file_source *source, struct nsm_str name,
+                                    const struct file_entry **ret)
+{
+    for (size_t index = 0; index < source->manifest.n_entries; index++) {
+        if (nsm_str_equals(nsm_str_of(source->manifest.entries[index].name), name)) {
+            *ret = &source->manifest.entries[index];
+            return NULL;
+        }
+    }
+    return nsm_error_new(NSM_E_CORRUPT, "%s/%s: the file %.*s is not in it any more",
+                         source->folder, FILE_MANIFEST_NAME, NSM_STR_ARG(name));
+}
+
+static struct nsm_error *check_size(const struct file_reader *reader, int fd)
+{
+    struct stat info;
+    if (fstat(fd, &info) != 0)
+        return file_error(reader->path);
+    if (!S_ISREG(info.st_mode))
+        return nsm_error_new(NSM_E_CORRUPT, "%s: not a regular file", reader->path);
+    if ((uint64_t)info.st_size != reader->entry->n_bytes) {
+        return nsm_error_new(NSM_E_CORRUPT,
+                             "%s: holds %" PRIu64 " bytes, but the manifest says %" PRIu64,
+                             reader->path, (uint64_t)info.st_size, reader->entry->n_bytes);
+    }
+    return NULL;
+}
+
+static struct nsm_error *open_lines(struct file_reader *reader)
+{
+    const struct nsm_str token = reader->base.request->resume;
+    const unsigned flags =
+        file_name_ends_with(reader->path, FILE_ZSTD_SUFFIX) ? FILE_LINES_ZSTD : 0;
+    struct file_position from = {0};
+    if (token.len > 0 && !parse_token(token, &from, &reader->n_records))
+        return nsm_error_new(NSM_E_CORRUPT, "%s: the place to go on at is not one of ours",
+                             reader->path);
+    int fd = -1;
+    struct nsm_error *const error = file_open(reader->path, O_RDONLY, &fd);
+    if (nsm_error_is(error, NSM_E_NOTFOUND)) {
+        nsm_error_free(error);
+        return nsm_error_new(NSM_E_CORRUPT, "%s: is missing, but the manifest names it",
+                             reader->path);
+    }
+    NSM_TRY(error);
+    reader->lines.fd = fd;
+    NSM_TRY(check_size(reader, fd));
+    return file_lines_open(&reader->lines, fd, reader->path, flags, &from);
+}
+
+void file_reader_close(struct nsm_reader *base)
+{
+    struct file_reader *const reader = (struct file_reader *)base;
+    file_lines_close(&reader->lines);
+    nsm_arena_release(&reader->arena);
+}
+
+struct nsm_error *file_reader_open(struct nsm_reader *base, struct nsm_context *ctx)
+{
+    struct file_reader *const reader = (struct file_reader *)base;
+    const struct nsm_read_request *const request = base->request;
+    const struct file_source *const source = request->source->state;
+    NSM_TRY(nsm_context_error(ctx));
+    if (request->lane != NSM_LANE_RECORD)
+        return nsm_error_new(NSM_E_UNSUPPORTED, "files have no lane %s",
+                             nsm_lane_name(request->lane));
+    NSM_TRY(find_entry(source, request->part->range, &reader->entry));
+    reader->lines.fd = -1;
+    reader->lines.text = NSM_BUF_INIT(0);
+    reader->path = nsm_arena_printf(&reader->arena, "%s/%s", source->folder, reader->entry->name);
+    file_shape_init(&reader->shape, &reader->arena,
+                    &source->manifest.objects[reader->entry->object], source->manifest.prefix);
+    struct nsm_error *const error = open_lines(reader);
+    if (error)
+        file_reader_close(base);
+    return error;
+}
+
+/* Slices of one key must come one after the other, from a first to a last. */
+static struct nsm_error *check_slices(struct file_reader *reader, const struct nsm_record *record)
+{
+    const bool is_continued = record->flags & NSM_RECORD_CONTINUED;
+    if (is_continued != reader->is_in_key) {
+        return nsm_error_new(NSM_E_CORRUPT, is_continued ? "continues a key that was not begun"
+                                                         : "the key before it is not continued");
+    }
+    reader->is_in_key = record->flags & NSM_RECORD_MORE;
+    reader->n_records += !is_continued;
+    return NULL;
+}
+
+static struct nsm_error *read_line(struct file_reader *reader, struct nsm_batch *batch,
+                                   struct nsm_str line)
+{
+    NSM_TRY(file_line_read(batch, &reader->shape, line));
+    nsm_batch_account(batch);
+    return check_slices(reader, &batch->records[batch->n_records - 1]);
+}
+
+static struct nsm_error *check_end(const struct file_reader *reader)
+{
+    const struct file_position *const position = &reader->lines.position;
+    const struct file_entry *const entry = reader->entry;
+    if (reader->is_in_key)
+        return nsm_error_new(NSM_E_CORRUPT, "%s: line %" PRIu64 ": the key is not continued",
+                             reader->path, position->n_lines);
+    if (position->n_lines != entry->n_lines || reader->n_records != entry->n_records) {
+        return nsm_error_new(NSM_E_CORRUPT,
+                             "%s: line %" PRIu64 ": ends with %" PRIu64 " records in %" PRIu64
+                             " lines, but the manifest says %" PRIu64 " in %" PRIu64,
+                             reader->path, position->n_lines, reader->n_records, position->n_lines,
+                             entry->n_records, entry->n_lines);
+    }
+    if (!file_checksum_equals(position->checksum, entry->checksum)) {
+        return nsm_error_new(NSM_E_CORRUPT,
+                             "%s: up to line %" PRIu64
+                             ": the checksum is not the manifest's: the file was changed or "
+                             "damaged, and what was read of it can't be trusted",
+                             reader->path, position->n_lines);
+    }
+    return NULL;
+}
+
+struct nsm_error *file_read(struct nsm_reader *base, struct nsm_context *ctx,
+                            struct nsm_batch *batch, bool *ret_is_end)
+{
+    struct file_reader *const reader = (struct file_reader *)base;
+    const struct nsm_read_request *const request = base->request;
+    NSM_TRY(nsm_context_error(ctx));
+    bool is_end = false;
+    while (batch->n_records < request->batch_records && batch->n_bytes < request->batch_bytes) {
+        struct nsm_str line;
+        NSM_TRY(file_lines_next(&reader->lines, ctx, &line, &is_end));
+        if (is_end)
+            break;
+        NSM_TRY_WRAP(read_line(reader, batch, line), "%s: line %" PRIu64, reader->path,
+                     reader->lines.position.n_lines);
+    }
+    if (is_end)
+        NSM_TRY(check_end(reader));
+    /* A key that was begun must be written from its beginning again: no place to go on at. */
+    if (!reader->is_in_key)
+        batch->resume = make_token(&batch->arena, reader);
+    *ret_is_end = is_end;
+    return NULL;
+}
