@@ -1,0 +1,257 @@
+/* Connections are few and long-lived, one per reader and writer: the pool is a list under a lock.
+ */
+#include "adapters/redis/redis_backend.h"
+
+#include "migrate/base/alloc.h"
+#include "migrate/base/clock.h"
+#include "migrate/base/parse.h"
+
+struct nsm_redis_backend *nsm_redis_backend_of(struct nsm_backend *base)
+{
+    return (struct nsm_redis_backend *)base;
+}
+
+/* ---- open and close ---- */
+
+static struct nsm_error *read_settings(struct nsm_redis_backend *backend)
+{
+    const struct nsm_settings *const settings = backend->base.settings;
+    NSM_TRY_WRAP(
+        nsm_redis_url_parse(nsm_str_of(nsm_settings_string(settings, "url")), &backend->url),
+        "url");
+    const struct nsm_redis_tls_options options = {
+        .ca_path = nsm_settings_string(settings, "tls_ca"),
+        .cert_path = nsm_settings_string(settings, "tls_cert"),
+        .key_path = nsm_settings_string(settings, "tls_key"),
+        .is_verified = nsm_settings_bool(settings, "tls_verify"),
+    };
+    if (backend->url.is_tls)
+        NSM_TRY(nsm_redis_tls_new(&options, &backend->tls));
+    else if (options.ca_path || options.cert_path || options.key_path)
+        return nsm_error_new(NSM_E_INVALID, "tls_ca, tls_cert and tls_key are for rediss:// URLs");
+    backend->connect_timeout_ns =
+        (int64_t)nsm_settings_u64(settings, "connect_timeout") * NSM_NS_PER_MS;
+    backend->timeout_ns = (int64_t)nsm_settings_u64(settings, "timeout") * NSM_NS_PER_MS;
+    backend->slice_bytes = nsm_settings_u64(settings, "slice_bytes");
+    if (backend->connect_timeout_ns == 0 || backend->timeout_ns == 0 || backend->slice_bytes == 0)
+        return nsm_error_new(NSM_E_INVALID,
+                             "connect_timeout, timeout and slice_bytes must be more than zero");
+    return NULL;
+}
+
+static void release_settings(struct nsm_redis_backend *backend)
+{
+    nsm_redis_url_release(&backend->url);
+    nsm_redis_tls_free(backend->tls);
+    free(backend->env_password);
+    backend->tls = NULL;
+    backend->env_password = NULL;
+}
+
+struct nsm_error *nsm_redis_backend_open(struct nsm_backend *base)
+{
+    struct nsm_redis_backend *const backend = nsm_redis_backend_of(base);
+    struct nsm_error *const error = read_settings(backend);
+    if (error) {
+        release_settings(backend);
+        return error;
+    }
+    if (!backend->url.password) {
+        /* Backends are opened by one thread, before there are others. */
+        const char *const password = getenv("REDISCLI_AUTH"); /* NOLINT(concurrency-mt-unsafe) */
+        backend->env_password = password ? nsm_xstrdup(password) : NULL;
+    }
+    pthread_mutex_init(&backend->mutex, NULL);
+    return NULL;
+}
+
+void nsm_redis_backend_close(struct nsm_backend *base)
+{
+    struct nsm_redis_backend *const backend = nsm_redis_backend_of(base);
+    while (backend->idle) {
+        struct nsm_redis_conn *const conn = backend->idle;
+        backend->idle = conn->next;
+        nsm_redis_conn_free(conn);
+    }
+    pthread_mutex_destroy(&backend->mutex);
+    release_settings(backend);
+}
+
+/* ---- the pool ---- */
+
+static struct nsm_redis_conn *pop_idle(struct nsm_redis_backend *backend)
+{
+    pthread_mutex_lock(&backend->mutex);
+    struct nsm_redis_conn *const conn = backend->idle;
+    if (conn)
+        backend->idle = conn->next;
+    pthread_mutex_unlock(&backend->mutex);
+    return conn;
+}
+
+struct nsm_error *nsm_redis_take(struct nsm_redis_backend *backend, struct nsm_context *ctx,
+                                 struct nsm_redis_conn **ret)
+{
+    NSM_TRY(nsm_context_error(ctx));
+    for (;;) {
+        struct nsm_redis_conn *const conn = pop_idle(backend);
+        if (!conn)
+            break;
+        if (nsm_redis_conn_is_idle(conn)) {
+            conn->next = NULL;
+            *ret = conn;
+            return NULL;
+        }
+        nsm_redis_conn_free(conn);
+    }
+    const struct nsm_redis_conn_options options = {
+        .url = &backend->url,
+        .password = backend->url.password ? backend->url.password : backend->env_password,
+        .tls = backend->tls,
+        .connect_timeout_ns = backend->connect_timeout_ns,
+        .timeout_ns = backend->timeout_ns,
+    };
+    return nsm_redis_conn_open(&options, ctx, ret);
+}
+
+void nsm_redis_give(struct nsm_redis_backend *backend, struct nsm_redis_conn *conn)
+{
+    if (!conn)
+        return;
+    if (!nsm_redis_conn_is_idle(conn)) {
+        nsm_redis_conn_free(conn);
+        return;
+    }
+    pthread_mutex_lock(&backend->mutex);
+    conn->next = backend->idle;
+    backend->idle = conn;
+    pthread_mutex_unlock(&backend->mutex);
+}
+
+void nsm_redis_loan_return(struct nsm_redis_loan *loan)
+{
+    nsm_redis_give(loan->backend, loan->conn);
+    loan->conn = NULL;
+}
+
+/* ---- the server ---- */
+
+/* The value of a line "name:value" of INFO; empty when there is none. */
+static struct nsm_str info_field(struct nsm_str info, const char *name)
+{
+    const struct nsm_str wanted = nsm_str_of(name);
+    while (info.len) {
+        const char *const end = memchr(info.ptr, '\n', info.len);
+        struct nsm_str line = {.ptr = info.ptr, .len = end ? (size_t)(end - info.ptr) : info.len};
+        info = nsm_str_skip(info, end ? line.len + 1 : line.len);
+        if (line.len && line.ptr[line.len - 1] == '\r')
+            line.len--;
+        if (line.len > wanted.len && line.ptr[wanted.len] == ':' &&
+            nsm_str_starts_with(line, wanted))
+            return nsm_str_skip(line, wanted.len + 1);
+    }
+    return (struct nsm_str){0};
+}
+
+static void copy_field(struct nsm_str info, const char *name, char *out, size_t size)
+{
+    const struct nsm_str value = info_field(info, name);
+    snprintf(out, size, "%.*s", NSM_STR_ARG(value));
+}
+
+static uint64_t number_field(struct nsm_str info, const char *name)
+{
+    uint64_t number = 0;
+    const bool is_number = nsm_parse_u64(info_field(info, name), &number);
+    return is_number ? number : 0;
+}
+
+/* "7.0.15" to 70015; what is missing or no number counts as zero. */
+static uint32_t version_number(struct nsm_str text)
+{
+    uint32_t version = 0;
+    for (size_t index = 0; index < 3; index++) {
+        const char *const dot = text.len ? memchr(text.ptr, '.', text.len) : NULL;
+        const struct nsm_str piece = {.ptr = text.ptr,
+                                      .len = dot ? (size_t)(dot - text.ptr) : text.len};
+        uint64_t number = 0;
+        if (!nsm_parse_u64(piece, &number) || number > 99)
+            number = 0;
+        version = version * 100 + (uint32_t)number;
+        text = nsm_str_skip(text, dot ? piece.len + 1 : text.len);
+    }
+    return version;
+}
+
+static void read_info(struct nsm_str info, struct nsm_redis_server *server)
+{
+    const struct nsm_str version = info_field(info, "redis_version");
+    const struct nsm_str valkey = info_field(info, "valkey_version");
+    if (version.len) {
+        server->version = version_number(version);
+        snprintf(server->version_text, sizeof(server->version_text), "%s %.*s",
+                 valkey.len ? "Valkey" : "Redis", NSM_STR_ARG(valkey.len ? valkey : version));
+        copy_field(info, "run_id", server->run_id, sizeof(server->run_id));
+        server->is_sentinel =
+            nsm_str_equals(info_field(info, "redis_mode"), NSM_STR_LIT("sentinel"));
+    }
+    if (info_field(info, "cluster_enabled").len)
+        server->is_cluster = number_field(info, "cluster_enabled") != 0;
+    if (info_field(info, "role").len)
+        server->is_replica = nsm_str_equals(info_field(info, "role"), NSM_STR_LIT("slave"));
+    if (info_field(info, "maxmemory").len) {
+        server->max_memory_bytes = number_field(info, "maxmemory");
+        server->used_memory_bytes = number_field(info, "used_memory");
+        copy_field(info, "maxmemory_policy", server->eviction, sizeof(server->eviction));
+    }
+}
+
+struct nsm_error *nsm_redis_server_ask(struct nsm_redis_backend *backend,
+                                       struct nsm_redis_conn *conn, struct nsm_context *ctx,
+                                       struct nsm_redis_server *ret)
+{
+    /* One section each: several in one command are not known before Redis 7. */
+    static const char *const sections[] = {"server", "memory", "replication", "cluster"};
+    for (size_t index = 0; index < NSM_COUNT_OF(sections); index++)
+        NSM_REDIS_COMMAND(conn, "INFO", nsm_str_of(sections[index]));
+    NSM_TRY(nsm_redis_flush(conn, ctx));
+    struct nsm_arena arena NSM_CLEANUP(nsm_arena_release) = NSM_ARENA_INIT;
+    struct nsm_redis_server server = {0};
+    while (conn->n_pending) {
+        const struct nsm_redis_reply *reply;
+        NSM_TRY(nsm_redis_receive(conn, ctx, &arena, &reply));
+        if (reply->type != NSM_REDIS_STRING)
+            return nsm_redis_reply_error(reply, "INFO", (struct nsm_str){0});
+        read_info(reply->str, &server);
+    }
+    pthread_mutex_lock(&backend->mutex);
+    backend->server = server;
+    backend->has_server = true;
+    pthread_mutex_unlock(&backend->mutex);
+    *ret = server;
+    return NULL;
+}
+
+struct nsm_error *nsm_redis_server_known(struct nsm_redis_backend *backend,
+                                         struct nsm_redis_conn *conn, struct nsm_context *ctx,
+                                         struct nsm_redis_server *ret)
+{
+    pthread_mutex_lock(&backend->mutex);
+    const bool has_server = backend->has_server;
+    if (has_server)
+        *ret = backend->server;
+    pthread_mutex_unlock(&backend->mutex);
+    return has_server ? NULL : nsm_redis_server_ask(backend, conn, ctx, ret);
+}
+
+const char *nsm_redis_server_refusal(const struct nsm_redis_server *server)
+{
+    if (server->is_cluster)
+        return "is a Redis Cluster, which can't be migrated yet; name a server that is not part "
+               "of one";
+    if (server->is_sentinel)
+        return "is a Sentinel, which holds no data; name the master that it watches";
+    if (server->version < NSM_REDIS_VERSION(5, 0))
+        return "is older than Redis 5.0; upgrade it first";
+    return NULL;
+}

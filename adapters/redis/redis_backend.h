@@ -1,0 +1,70 @@
+/*
+ * A Redis of the plan: where it is, a pool of connections, and what the server says of itself.
+ *
+ * Threads: all functions may be called from any thread; what a connection does is its holder's.
+ */
+#ifndef NSM_ADAPTERS_REDIS_BACKEND_H
+#define NSM_ADAPTERS_REDIS_BACKEND_H
+
+#include "adapters/adapter.h"
+#include "adapters/redis/redis_conn.h"
+
+/* Keys that writers make and take away again begin with this; no survey sees them. */
+#define NSM_REDIS_TEMP_PREFIX "nsmigrate:tmp:"
+
+/* A server's version as one number. */
+#define NSM_REDIS_VERSION(major, minor) ((major)*10000U + (minor)*100U)
+
+struct nsm_redis_server {
+    char version_text[64]; /* "Redis 7.0.15" */
+    uint32_t version;      /* 70015 */
+    char run_id[48];
+    char eviction[32]; /* maxmemory_policy */
+    uint64_t max_memory_bytes, used_memory_bytes;
+    bool is_cluster, is_sentinel, is_replica;
+};
+
+struct nsm_redis_backend {
+    struct nsm_backend base;
+    struct nsm_redis_url url;
+    char *env_password; /* of REDISCLI_AUTH, used when the URL has none */
+    struct nsm_redis_tls *tls;
+    int64_t connect_timeout_ns, timeout_ns;
+    uint64_t slice_bytes; /* keys larger than this travel in slices */
+
+    pthread_mutex_t mutex; /* guards what follows */
+    struct nsm_redis_conn *idle;
+    struct nsm_redis_server server;
+    bool has_server;
+};
+
+struct nsm_error *nsm_redis_backend_open(struct nsm_backend *base) NSM_MUST_USE;
+void nsm_redis_backend_close(struct nsm_backend *base);
+struct nsm_redis_backend *nsm_redis_backend_of(struct nsm_backend *base);
+
+/* A connection of the pool, or a new one. Given back with nsm_redis_give(), which also takes broken
+ * ones. */
+struct nsm_error *nsm_redis_take(struct nsm_redis_backend *backend, struct nsm_context *ctx,
+                                 struct nsm_redis_conn **ret) NSM_MUST_USE;
+void nsm_redis_give(struct nsm_redis_backend *backend, struct nsm_redis_conn *conn);
+
+/* A connection that goes back to the pool at the end of a scope. */
+struct nsm_redis_loan {
+    struct nsm_redis_backend *backend;
+    struct nsm_redis_conn *conn;
+};
+void nsm_redis_loan_return(struct nsm_redis_loan *loan);
+
+/* Asks the server (INFO), and keeps the answer for nsm_redis_server_known(). */
+struct nsm_error *nsm_redis_server_ask(struct nsm_redis_backend *backend,
+                                       struct nsm_redis_conn *conn, struct nsm_context *ctx,
+                                       struct nsm_redis_server *ret) NSM_MUST_USE;
+/* The last answer; asks when there is none. */
+struct nsm_error *nsm_redis_server_known(struct nsm_redis_backend *backend,
+                                         struct nsm_redis_conn *conn, struct nsm_context *ctx,
+                                         struct nsm_redis_server *ret) NSM_MUST_USE;
+
+/* Why this server can't be used at all, or NULL: a Cluster, a Sentinel, too old. Static text. */
+const char *nsm_redis_server_refusal(const struct nsm_redis_server *server);
+
+#endif

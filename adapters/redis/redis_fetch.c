@@ -1,0 +1,370 @@
+/*
+ * What is asked for a key and what becomes of the answer, type by type. Values are never copied:
+ * the reply lies in the batch's arena, and the record's items point to it.
+ */
+#include "adapters/redis/redis_reader.h"
+
+#include "migrate/base/alloc.h"
+#include "migrate/base/parse.h"
+
+static struct nsm_str key_of(const struct nsm_redis_slot *slot)
+{
+    return nsm_buf_view(&slot->key);
+}
+
+bool nsm_redis_kind_parse(struct nsm_str type, enum nsm_kind *ret)
+{
+    enum nsm_kind kind;
+    if (!nsm_kind_parse(type, &kind) || kind == NSM_KIND_ROW || kind == NSM_KIND_DUMP)
+        return false;
+    *ret = kind;
+    return true;
+}
+
+/* ---- expiry ---- */
+
+static bool has_pexpiretime(const struct nsm_redis_reader *reader)
+{
+    return reader->server.version >= NSM_REDIS_VERSION(7, 0);
+}
+
+/* Before Redis 7 there is only the time that is left: between two looks at the server's clock it
+ * becomes the time that it ends, exactly where both show the same millisecond. */
+void nsm_redis_expiry_queue(struct nsm_redis_reader *reader, struct nsm_str key)
+{
+    if (has_pexpiretime(reader)) {
+        NSM_REDIS_COMMAND(reader->conn, "PEXPIRETIME", key);
+        return;
+    }
+    NSM_REDIS_COMMAND(reader->conn, "TIME", );
+    NSM_REDIS_COMMAND(reader->conn, "PTTL", key);
+}
+
+static struct nsm_error *receive(struct nsm_redis_reader *reader, struct nsm_context *ctx,
+                                 enum nsm_redis_type type, const char *command,
+                                 const struct nsm_redis_reply **ret)
+{
+    NSM_TRY(nsm_redis_receive(reader->conn, ctx, &reader->scratch, ret));
+    if ((*ret)->type != type)
+        return nsm_redis_reply_error(*ret, command, (struct nsm_str){0});
+    return NULL;
+}
+
+static struct nsm_error *take_time(struct nsm_redis_reader *reader, struct nsm_context *ctx,
+                                   int64_t *ret_ms)
+{
+    const struct nsm_redis_reply *time;
+    NSM_TRY(receive(reader, ctx, NSM_REDIS_ARRAY, "TIME", &time));
+    int64_t seconds;
+    int64_t microseconds;
+    if (time->n_elements != 2 || !nsm_parse_i64(time->elements[0].str, &seconds) ||
+        !nsm_parse_i64(time->elements[1].str, &microseconds))
+        return nsm_error_new(NSM_E_INTERNAL, "TIME: the server's answer is not a time");
+    *ret_ms = seconds * 1000 + microseconds / 1000;
+    return NULL;
+}
+
+struct nsm_error *nsm_redis_expiry_take(struct nsm_redis_reader *reader, struct nsm_context *ctx,
+                                        struct nsm_str key, int64_t *ret_expires_at_ms,
+                                        bool *ret_is_gone)
+{
+    int64_t now_ms = 0;
+    if (!has_pexpiretime(reader))
+        NSM_TRY(take_time(reader, ctx, &now_ms));
+    const struct nsm_redis_reply *reply;
+    NSM_TRY(nsm_redis_receive(reader->conn, ctx, &reader->scratch, &reply));
+    if (reply->type != NSM_REDIS_INTEGER)
+        return nsm_redis_reply_error(reply, has_pexpiretime(reader) ? "PEXPIRETIME" : "PTTL", key);
+    *ret_is_gone = reply->integer == -2;
+    *ret_expires_at_ms = reply->integer < 0 ? NSM_NO_EXPIRY : now_ms + reply->integer;
+    return NULL;
+}
+
+/* ---- asking ---- */
+
+static void queue_value(struct nsm_redis_reader *reader, const struct nsm_redis_slot *slot)
+{
+    struct nsm_redis_conn *const conn = reader->conn;
+    const struct nsm_str key = key_of(slot);
+    const struct nsm_str first = NSM_STR_LIT("0");
+    const struct nsm_str last = NSM_STR_LIT("-1");
+    switch (slot->kind) {
+    case NSM_KIND_STRING:
+        NSM_REDIS_COMMAND(conn, "GET", key);
+        return;
+    case NSM_KIND_HASH:
+        NSM_REDIS_COMMAND(conn, "HGETALL", key);
+        return;
+    case NSM_KIND_LIST:
+        NSM_REDIS_COMMAND(conn, "LRANGE", key, first, last);
+        return;
+    case NSM_KIND_SET:
+        NSM_REDIS_COMMAND(conn, "SMEMBERS", key);
+        return;
+    case NSM_KIND_ZSET:
+        NSM_REDIS_COMMAND(conn, "ZRANGE", key, first, last, NSM_STR_LIT("WITHSCORES"));
+        return;
+    case NSM_KIND_STREAM:
+        NSM_REDIS_COMMAND(conn, "XINFO", NSM_STR_LIT("STREAM"), key);
+        NSM_REDIS_COMMAND(conn, "XINFO", NSM_STR_LIT("GROUPS"), key);
+        NSM_REDIS_COMMAND(conn, "XRANGE", key, NSM_STR_LIT("-"), NSM_STR_LIT("+"));
+        return;
+    case NSM_KIND_DUMP:
+    case NSM_KIND_ROW:
+        NSM_REDIS_COMMAND(conn, "DUMP", key);
+        return;
+    }
+}
+
+void nsm_redis_fetch_queue(struct nsm_redis_reader *reader, const struct nsm_redis_slot *slot)
+{
+    if (slot->is_gone)
+        return;
+    nsm_redis_expiry_queue(reader, key_of(slot));
+    queue_value(reader, slot);
+}
+
+/* ---- records ---- */
+
+struct nsm_record *nsm_redis_record_add(struct nsm_batch *batch, enum nsm_kind kind,
+                                        const struct nsm_redis_reply *items, size_t n_items)
+{
+    struct nsm_record *const record = nsm_batch_add(batch, kind, n_items);
+    for (size_t index = 0; index < n_items; index++)
+        record->items[index] = (struct nsm_value){.type = NSM_BYTES, .bytes = items[index].str};
+    return record;
+}
+
+struct nsm_error *nsm_redis_scores_mend(struct nsm_batch *batch, struct nsm_record *record)
+{
+    for (size_t index = 1; index < record->n_items; index += 2) {
+        struct nsm_value *const score = &record->items[index];
+        double number;
+        if (!nsm_parse_double(score->bytes, &number))
+            return nsm_error_new(NSM_E_INTERNAL, "a score that is no number");
+        char text[32];
+        const size_t len = nsm_format_double(number, text);
+        score->type = NSM_FLOAT;
+        score->bytes = nsm_batch_copy(batch, (struct nsm_str){.ptr = text, .len = len});
+    }
+    return NULL;
+}
+
+bool nsm_redis_stream_has_groups(const struct nsm_redis_reply *info)
+{
+    const struct nsm_redis_reply *const groups = nsm_redis_reply_field(info, "groups");
+    return groups && groups->integer > 0;
+}
+
+static struct nsm_value number_value(struct nsm_batch *batch, int64_t number)
+{
+    char text[24];
+    const int len = snprintf(text, sizeof(text), "%lld", (long long)number);
+    return (struct nsm_value){
+        .type = NSM_INT,
+        .bytes = nsm_batch_copy(batch, (struct nsm_str){.ptr = text, .len = (size_t)len}),
+    };
+}
+
+/* A field of XINFO as an item: an id as bytes, a number, or null where the server has no such
+ * thing. */
+static struct nsm_value field_value(struct nsm_batch *batch, const struct nsm_redis_reply *field)
+{
+    if (!field)
+        return (struct nsm_value){.type = NSM_NULL};
+    if (field->type == NSM_REDIS_INTEGER)
+        return number_value(batch, field->integer);
+    if (field->type == NSM_REDIS_STRING)
+        return (struct nsm_value){.type = NSM_BYTES, .bytes = nsm_batch_copy(batch, field->str)};
+    return (struct nsm_value){.type = NSM_NULL};
+}
+
+/* Before Redis 7 a stream counts neither what was added nor the last that was deleted: what it has
+ * is what was added. */
+static struct nsm_error *put_stream_head(struct nsm_batch *batch, struct nsm_value *items,
+                                         const struct nsm_redis_reply *info)
+{
+    const struct nsm_redis_reply *const last = nsm_redis_reply_field(info, "last-generated-id");
+    const struct nsm_redis_reply *const length = nsm_redis_reply_field(info, "length");
+    const struct nsm_redis_reply *const added = nsm_redis_reply_field(info, "entries-added");
+    const struct nsm_redis_reply *const deleted =
+        nsm_redis_reply_field(info, "max-deleted-entry-id");
+    if (!last || !length)
+        return nsm_error_new(NSM_E_INTERNAL, "XINFO STREAM: the server's answer lacks fields");
+    items[0] = field_value(batch, last);
+    items[1] = number_value(batch, added ? added->integer : length->integer);
+    items[2] = deleted ? field_value(batch, deleted)
+                       : (struct nsm_value){.type = NSM_BYTES, .bytes = NSM_STR_LIT("0-0")};
+    return NULL;
+}
+
+static bool is_entry(const struct nsm_redis_reply *entry)
+{
+    return entry->type == NSM_REDIS_ARRAY && entry->n_elements == 2 &&
+           entry->elements[1].type == NSM_REDIS_ARRAY && entry->elements[1].n_elements % 2 == 0;
+}
+
+static struct nsm_error *count_entry_items(const struct nsm_redis_reply *entries, size_t n_entries,
+                                           size_t *ret)
+{
+    size_t n_items = 0;
+    for (size_t index = 0; index < n_entries; index++) {
+        if (!is_entry(&entries[index]))
+            return nsm_error_new(NSM_E_INTERNAL, "XRANGE: the server's answer is not of entries");
+        n_items += 2 + entries[index].elements[1].n_elements;
+    }
+    *ret = n_items;
+    return NULL;
+}
+
+static struct nsm_value *put_entry(struct nsm_batch *batch, struct nsm_value *at,
+                                   const struct nsm_redis_reply *entry)
+{
+    const struct nsm_redis_reply *const fields = &entry->elements[1];
+    *at++ = (struct nsm_value){.type = NSM_BYTES, .bytes = entry->elements[0].str};
+    *at++ = number_value(batch, (int64_t)fields->n_elements / 2);
+    for (size_t index = 0; index < fields->n_elements; index++)
+        *at++ = (struct nsm_value){.type = NSM_BYTES, .bytes = fields->elements[index].str};
+    return at;
+}
+
+/* What of a group is compared: DUMP carries it whole. */
+static const char *const group_fields[] = {"name", "consumers", "pending", "last-delivered-id",
+                                           "entries-read"};
+
+static void put_groups(struct nsm_batch *batch, struct nsm_value *at,
+                       const struct nsm_redis_reply *groups)
+{
+    for (size_t index = 0; index < groups->n_elements; index++) {
+        for (size_t field = 0; field < NSM_COUNT_OF(group_fields); field++)
+            *at++ = field_value(
+                batch, nsm_redis_reply_field(&groups->elements[index], group_fields[field]));
+    }
+}
+
+struct nsm_error *nsm_redis_stream_add(struct nsm_batch *batch, const struct nsm_redis_reply *info,
+                                       const struct nsm_redis_reply *entries, size_t n_entries,
+                                       const struct nsm_redis_reply *groups)
+{
+    size_t n_items = 0;
+    NSM_TRY(count_entry_items(entries, n_entries, &n_items));
+    const size_t n_head = info ? 3 : 0;
+    const size_t n_tail = groups ? groups->n_elements * NSM_COUNT_OF(group_fields) : 0;
+    struct nsm_record *const record =
+        nsm_batch_add(batch, NSM_KIND_STREAM, n_head + n_items + n_tail);
+    struct nsm_value *at = record->items;
+    if (info)
+        NSM_TRY(put_stream_head(batch, at, info));
+    at += n_head;
+    for (size_t index = 0; index < n_entries; index++)
+        at = put_entry(batch, at, &entries[index]);
+    if (groups)
+        put_groups(batch, at, groups);
+    return NULL;
+}
+
+/* ---- taking ---- */
+
+static struct nsm_error *take_stream(struct nsm_redis_reader *reader, struct nsm_context *ctx,
+                                     const struct nsm_redis_slot *slot, struct nsm_batch *batch,
+                                     bool *ret_is_gone)
+{
+    const bool is_verify = reader->base.request->flags & NSM_READ_VERIFY;
+    const struct nsm_redis_reply *info;
+    const struct nsm_redis_reply *groups;
+    const struct nsm_redis_reply *entries;
+    NSM_TRY(nsm_redis_receive(reader->conn, ctx, &reader->scratch, &info));
+    NSM_TRY(nsm_redis_receive(reader->conn, ctx, &reader->scratch, &groups));
+    NSM_TRY(nsm_redis_receive(reader->conn, ctx, &batch->arena, &entries));
+    if (info->type == NSM_REDIS_ERROR &&
+        nsm_str_starts_with(info->str, NSM_STR_LIT("ERR no such key"))) {
+        *ret_is_gone = true;
+        return NULL;
+    }
+    if (info->type != NSM_REDIS_ARRAY)
+        return nsm_redis_reply_error(info, "XINFO STREAM", key_of(slot));
+    if (groups->type != NSM_REDIS_ARRAY)
+        return nsm_redis_reply_error(groups, "XINFO GROUPS", key_of(slot));
+    if (entries->type != NSM_REDIS_ARRAY)
+        return nsm_redis_reply_error(entries, "XRANGE", key_of(slot));
+    if (groups->n_elements && !is_verify) {
+        struct nsm_buf name NSM_CLEANUP(nsm_buf_release) = NSM_BUF_TEXT;
+        nsm_redis_key_write(key_of(slot), &name);
+        return nsm_error_new(NSM_E_UNSUPPORTED,
+                             "stream %s has consumer groups, which lane record can't carry; copy "
+                             "it from Redis to Redis, or destroy the groups first",
+                             name.ptr);
+    }
+    return nsm_redis_stream_add(batch, info, entries->elements, entries->n_elements,
+                                is_verify ? groups : NULL);
+}
+
+static const char *command_of(enum nsm_kind kind)
+{
+    switch (kind) {
+    case NSM_KIND_STRING:
+        return "GET";
+    case NSM_KIND_HASH:
+        return "HGETALL";
+    case NSM_KIND_LIST:
+        return "LRANGE";
+    case NSM_KIND_SET:
+        return "SMEMBERS";
+    case NSM_KIND_ZSET:
+        return "ZRANGE";
+    case NSM_KIND_STREAM:
+    case NSM_KIND_ROW:
+    case NSM_KIND_DUMP:
+        break;
+    }
+    return "DUMP";
+}
+
+static struct nsm_error *take_value(struct nsm_redis_reader *reader, struct nsm_context *ctx,
+                                    const struct nsm_redis_slot *slot, struct nsm_batch *batch,
+                                    bool *ret_is_gone)
+{
+    if (slot->kind == NSM_KIND_STREAM)
+        return take_stream(reader, ctx, slot, batch, ret_is_gone);
+    const struct nsm_redis_reply *reply;
+    NSM_TRY(nsm_redis_receive(reader->conn, ctx, &batch->arena, &reply));
+    if (reply->type == NSM_REDIS_NIL ||
+        (reply->type == NSM_REDIS_ARRAY && reply->n_elements == 0)) {
+        *ret_is_gone = true;
+        return NULL;
+    }
+    const bool is_array = slot->kind != NSM_KIND_STRING && slot->kind != NSM_KIND_DUMP;
+    if (reply->type != (is_array ? NSM_REDIS_ARRAY : NSM_REDIS_STRING))
+        return nsm_redis_reply_error(reply, command_of(slot->kind), key_of(slot));
+    const bool is_paired = slot->kind == NSM_KIND_HASH || slot->kind == NSM_KIND_ZSET;
+    if (is_paired && reply->n_elements % 2)
+        return nsm_error_new(NSM_E_INTERNAL, "%s: an odd number of elements",
+                             command_of(slot->kind));
+    struct nsm_record *const record = nsm_redis_record_add(
+        batch, slot->kind, is_array ? reply->elements : reply, is_array ? reply->n_elements : 1);
+    return slot->kind == NSM_KIND_ZSET ? nsm_redis_scores_mend(batch, record) : NULL;
+}
+
+struct nsm_error *nsm_redis_fetch_take(struct nsm_redis_reader *reader, struct nsm_context *ctx,
+                                       const struct nsm_redis_slot *slot, struct nsm_batch *batch)
+{
+    if (slot->is_gone) {
+        batch->n_vanished++;
+        return NULL;
+    }
+    nsm_arena_clear(&reader->scratch);
+    int64_t expires_at_ms;
+    bool is_expired;
+    NSM_TRY(nsm_redis_expiry_take(reader, ctx, key_of(slot), &expires_at_ms, &is_expired));
+    bool is_gone = false;
+    NSM_TRY(take_value(reader, ctx, slot, batch, &is_gone));
+    if (is_gone) {
+        batch->n_vanished++;
+        return NULL;
+    }
+    struct nsm_record *const record = &batch->records[batch->n_records - 1];
+    record->key = nsm_batch_copy(batch, key_of(slot));
+    record->expires_at_ms = expires_at_ms;
+    nsm_batch_account(batch);
+    return NULL;
+}

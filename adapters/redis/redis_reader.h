@@ -1,0 +1,116 @@
+/*
+ * A reader of a Redis: the keys of a slice of a key list, in lane redis-dump or record.
+ *
+ * The keys stand in a ring, in the order of the list, each in one of three states:
+ *
+ *     fetching   its value is on the way
+ *     known      its size (and, for records, its type) is known
+ *     probing    that is on the way
+ *
+ * Each read takes the replies, which come in this order, makes the batch of the fetched, asks for
+ * the next values (as many as fit a batch by their known sizes) and probes the next keys. So one
+ * round trip serves a batch, and it goes on while the batch is written.
+ *
+ * Threads: one thread at a time.
+ */
+#ifndef NSM_ADAPTERS_REDIS_READER_H
+#define NSM_ADAPTERS_REDIS_READER_H
+
+#include "adapters/redis/redis_keys.h"
+#include "adapters/redis/redis_survey.h"
+
+/* Lists and streams of more items than this travel in slices of as many, by records: the same on
+ * both sides of a comparison, as their slices count one by one in the digest. */
+#define NSM_REDIS_SLICE_ITEMS 1024
+
+struct nsm_redis_slot {
+    struct nsm_buf key; /* as it is at the server */
+    uint64_t offset;    /* of the key in its list */
+    uint64_t n_bytes;   /* MEMORY USAGE */
+    enum nsm_kind kind; /* KIND_DUMP in lane redis-dump */
+    bool is_gone;
+    bool is_sliced;        /* too big to be fetched as one */
+    bool is_fetched_whole; /* although it is that big */
+    enum nsm_redis_measure {
+        NSM_REDIS_MEASURE_NONE,
+        NSM_REDIS_MEASURE_WANTED, /* its number of items, or the length of a string */
+        NSM_REDIS_MEASURE_ASKED,
+    } measure;
+};
+
+/* A key that is read in slices: the first of the ring. */
+struct nsm_redis_slicing {
+    bool is_active;
+    bool is_begun; /* a slice was handed out */
+    enum nsm_kind kind;
+    int64_t expires_at_ms;
+    uint64_t position;      /* of the next slice: bytes, items */
+    struct nsm_buf cursor;  /* of HSCAN and SSCAN; the id of the next entry of a stream */
+    struct nsm_arena arena; /* what follows */
+    const struct nsm_redis_reply *info, *groups; /* of a stream */
+};
+
+struct nsm_redis_reader {
+    struct nsm_reader base;
+    struct nsm_redis_conn *conn;
+    struct nsm_redis_server server;
+    const struct nsm_redis_list *list;
+    struct nsm_redis_cursor cursor;
+    uint64_t n_unlisted; /* keys of the part that were not taken from the list yet */
+    struct nsm_redis_slot *slots;
+    size_t cap_slots, head;
+    size_t n_fetching, n_known, n_probing;
+    struct nsm_arena scratch; /* of replies that go into no record */
+    struct nsm_redis_slicing slicing;
+    uint64_t slice_bytes; /* keys larger than this travel in slices in lane redis-dump */
+};
+
+struct nsm_error *nsm_redis_reader_open(struct nsm_reader *base, struct nsm_context *ctx)
+    NSM_MUST_USE;
+struct nsm_error *nsm_redis_read(struct nsm_reader *base, struct nsm_context *ctx,
+                                 struct nsm_batch *batch, bool *ret_is_end) NSM_MUST_USE;
+void nsm_redis_reader_close(struct nsm_reader *base);
+
+/* ---- redis_fetch.c: one key as one record ---- */
+
+/* Queues what fetches a key's value and expiry. */
+void nsm_redis_fetch_queue(struct nsm_redis_reader *reader, const struct nsm_redis_slot *slot);
+/* Takes the replies; adds a record to the batch, or counts the key as vanished. */
+struct nsm_error *nsm_redis_fetch_take(struct nsm_redis_reader *reader, struct nsm_context *ctx,
+                                       const struct nsm_redis_slot *slot, struct nsm_batch *batch)
+    NSM_MUST_USE;
+
+void nsm_redis_expiry_queue(struct nsm_redis_reader *reader, struct nsm_str key);
+/* *ret_is_gone: there is no such key. */
+struct nsm_error *nsm_redis_expiry_take(struct nsm_redis_reader *reader, struct nsm_context *ctx,
+                                        struct nsm_str key, int64_t *ret_expires_at_ms,
+                                        bool *ret_is_gone) NSM_MUST_USE;
+
+/* False for what is no type of record: a module's, or "none". */
+bool nsm_redis_kind_parse(struct nsm_str type, enum nsm_kind *ret);
+
+/* Adds a record whose items are those of an array reply; `n_items` of them. */
+struct nsm_record *nsm_redis_record_add(struct nsm_batch *batch, enum nsm_kind kind,
+                                        const struct nsm_redis_reply *items, size_t n_items);
+/* Makes the scores of a zset's record canonical. */
+struct nsm_error *nsm_redis_scores_mend(struct nsm_batch *batch, struct nsm_record *record)
+    NSM_MUST_USE;
+/* Adds a record of a stream. `info`: of XINFO STREAM, for its head (NULL: a continued slice);
+ * `groups`: of XINFO GROUPS, added as items behind the entries (NULL: none). */
+struct nsm_error *nsm_redis_stream_add(struct nsm_batch *batch, const struct nsm_redis_reply *info,
+                                       const struct nsm_redis_reply *entries, size_t n_entries,
+                                       const struct nsm_redis_reply *groups) NSM_MUST_USE;
+/* Whether XINFO STREAM names consumer groups. */
+bool nsm_redis_stream_has_groups(const struct nsm_redis_reply *info);
+
+/* ---- redis_slices.c: one key as several records ---- */
+
+/* Begins with the first key of the ring, which is known and sliced, and asks for its first slice.
+ * It may turn out to be gone (then it is off the ring, and counted), or to be fetched whole. */
+struct nsm_error *nsm_redis_slices_begin(struct nsm_redis_reader *reader, struct nsm_context *ctx,
+                                         struct nsm_batch *batch) NSM_MUST_USE;
+/* Takes a slice into the batch and asks for the next; behind the last, the key is off the ring. */
+struct nsm_error *nsm_redis_slices_take(struct nsm_redis_reader *reader, struct nsm_context *ctx,
+                                        struct nsm_batch *batch) NSM_MUST_USE;
+
+#endif

@@ -1,0 +1,337 @@
+/*
+ * A key too big for memory is read piece by piece: strings by ranges of bytes, lists and zsets by
+ * ranks, streams by ids, hashes and sets by their own SCAN. One item more than a slice holds is
+ * asked for where that tells whether there is another slice.
+ *
+ * A key that changes meanwhile is read as it is at each moment, as any reader of it would see it:
+ * there are no snapshots in Redis. One that is deleted meanwhile is an error that is tried again,
+ * so that no half of a key is ever taken for the whole.
+ */
+#include "adapters/redis/redis_reader.h"
+
+#include "migrate/base/alloc.h"
+#include "migrate/base/parse.h"
+
+static struct nsm_redis_slot *slot_of(struct nsm_redis_reader *reader)
+{
+    return &reader->slots[reader->head];
+}
+
+static struct nsm_str key_of(struct nsm_redis_reader *reader)
+{
+    return nsm_buf_view(&slot_of(reader)->key);
+}
+
+static size_t slice_bytes(const struct nsm_redis_reader *reader)
+{
+    return reader->base.request->batch_bytes;
+}
+
+static void leave(struct nsm_redis_reader *reader)
+{
+    reader->slicing.is_active = false;
+    reader->head = (reader->head + 1) % reader->cap_slots;
+    reader->n_known--;
+}
+
+static void queue_range(struct nsm_redis_reader *reader, const char *command, bool with_scores,
+                        uint64_t n_more)
+{
+    struct nsm_redis_conn *const conn = reader->conn;
+    const uint64_t position = reader->slicing.position;
+    nsm_redis_begin(conn, with_scores ? 5 : 4);
+    nsm_redis_arg_cstr(conn, command);
+    nsm_redis_arg(conn, key_of(reader));
+    nsm_redis_arg_i64(conn, (int64_t)position);
+    nsm_redis_arg_i64(conn, (int64_t)(position + n_more));
+    if (with_scores)
+        nsm_redis_arg_cstr(conn, "WITHSCORES");
+}
+
+/* Asks for the next slice, and whether the key is still there. */
+static struct nsm_error *ask(struct nsm_redis_reader *reader, struct nsm_context *ctx)
+{
+    struct nsm_redis_conn *const conn = reader->conn;
+    const struct nsm_str key = key_of(reader);
+    const struct nsm_str cursor = nsm_buf_view(&reader->slicing.cursor);
+    char text[24];
+    const int len = snprintf(text, sizeof(text), "%d", NSM_REDIS_SLICE_ITEMS);
+    const struct nsm_str count = {.ptr = text, .len = (size_t)len};
+    switch (reader->slicing.kind) {
+    case NSM_KIND_STRING:
+        queue_range(reader, "GETRANGE", false, slice_bytes(reader));
+        break;
+    case NSM_KIND_LIST:
+        queue_range(reader, "LRANGE", false, NSM_REDIS_SLICE_ITEMS);
+        break;
+    case NSM_KIND_ZSET:
+        queue_range(reader, "ZRANGE", true, NSM_REDIS_SLICE_ITEMS);
+        break;
+    case NSM_KIND_HASH:
+        NSM_REDIS_COMMAND(conn, "HSCAN", key, cursor, NSM_STR_LIT("COUNT"), count);
+        break;
+    case NSM_KIND_SET:
+        NSM_REDIS_COMMAND(conn, "SSCAN", key, cursor, NSM_STR_LIT("COUNT"), count);
+        break;
+    case NSM_KIND_STREAM:
+        nsm_redis_begin(conn, 6);
+        nsm_redis_arg_cstr(conn, "XRANGE");
+        nsm_redis_arg(conn, key);
+        nsm_redis_arg(conn, cursor);
+        nsm_redis_arg_cstr(conn, "+");
+        nsm_redis_arg_cstr(conn, "COUNT");
+        nsm_redis_arg_i64(conn, NSM_REDIS_SLICE_ITEMS + 1);
+        break;
+    case NSM_KIND_ROW:
+    case NSM_KIND_DUMP:
+        break;
+    }
+    NSM_REDIS_COMMAND(conn, "EXISTS", key);
+    return nsm_redis_flush(conn, ctx);
+}
+
+/* ---- beginning ---- */
+
+static struct nsm_error *module_type(struct nsm_redis_reader *reader, struct nsm_str type)
+{
+    struct nsm_buf name NSM_CLEANUP(nsm_buf_release) = NSM_BUF_TEXT;
+    struct nsm_buf type_name NSM_CLEANUP(nsm_buf_release) = NSM_BUF_TEXT;
+    nsm_redis_key_write(key_of(reader), &name);
+    nsm_redis_key_write(type, &type_name);
+    return nsm_error_new(NSM_E_UNSUPPORTED, "key %s is of a module's type, %s", name.ptr,
+                         type_name.ptr);
+}
+
+/* What of a stream is asked once. */
+static struct nsm_error *begin_stream(struct nsm_redis_reader *reader, struct nsm_context *ctx)
+{
+    struct nsm_redis_slicing *const slicing = &reader->slicing;
+    NSM_REDIS_COMMAND(reader->conn, "XINFO", NSM_STR_LIT("STREAM"), key_of(reader));
+    NSM_REDIS_COMMAND(reader->conn, "XINFO", NSM_STR_LIT("GROUPS"), key_of(reader));
+    NSM_TRY(nsm_redis_flush(reader->conn, ctx));
+    NSM_TRY(nsm_redis_receive(reader->conn, ctx, &slicing->arena, &slicing->info));
+    NSM_TRY(nsm_redis_receive(reader->conn, ctx, &slicing->arena, &slicing->groups));
+    if (slicing->info->type != NSM_REDIS_ARRAY)
+        return nsm_redis_reply_error(slicing->info, "XINFO STREAM", key_of(reader));
+    if (slicing->groups->type != NSM_REDIS_ARRAY)
+        return nsm_redis_reply_error(slicing->groups, "XINFO GROUPS", key_of(reader));
+    nsm_buf_append_cstr(&slicing->cursor, "-");
+    if (!slicing->groups->n_elements || reader->base.request->flags & NSM_READ_VERIFY)
+        return NULL;
+    if (reader->base.request->lane == NSM_LANE_REDIS_DUMP) {
+        /* Slices can't carry consumer groups, DUMP can: better large than lost. */
+        slot_of(reader)->is_fetched_whole = true;
+        slicing->is_active = false;
+        return NULL;
+    }
+    struct nsm_buf name NSM_CLEANUP(nsm_buf_release) = NSM_BUF_TEXT;
+    nsm_redis_key_write(key_of(reader), &name);
+    return nsm_error_new(NSM_E_UNSUPPORTED,
+                         "stream %s has consumer groups, which lane record can't carry; copy it "
+                         "from Redis to Redis, or destroy the groups first",
+                         name.ptr);
+}
+
+struct nsm_error *nsm_redis_slices_begin(struct nsm_redis_reader *reader, struct nsm_context *ctx,
+                                         struct nsm_batch *batch)
+{
+    struct nsm_redis_slicing *const slicing = &reader->slicing;
+    nsm_arena_clear(&slicing->arena);
+    nsm_buf_clear(&slicing->cursor);
+    slicing->position = 0;
+    slicing->is_active = true;
+    slicing->is_begun = false;
+    slicing->info = NULL;
+    slicing->groups = NULL;
+    NSM_REDIS_COMMAND(reader->conn, "TYPE", key_of(reader));
+    nsm_redis_expiry_queue(reader, key_of(reader));
+    NSM_TRY(nsm_redis_flush(reader->conn, ctx));
+    const struct nsm_redis_reply *type;
+    NSM_TRY(nsm_redis_receive(reader->conn, ctx, &slicing->arena, &type));
+    bool is_gone;
+    NSM_TRY(nsm_redis_expiry_take(reader, ctx, key_of(reader), &slicing->expires_at_ms, &is_gone));
+    if (type->type != NSM_REDIS_STATUS)
+        return nsm_redis_reply_error(type, "TYPE", key_of(reader));
+    if (is_gone || nsm_str_equals(type->str, NSM_STR_LIT("none"))) {
+        batch->n_vanished++;
+        leave(reader);
+        return NULL;
+    }
+    if (!nsm_redis_kind_parse(type->str, &slicing->kind)) {
+        if (reader->base.request->lane != NSM_LANE_REDIS_DUMP)
+            return module_type(reader, type->str);
+        slot_of(reader)->is_fetched_whole = true;
+        slicing->is_active = false;
+        return NULL;
+    }
+    if (slicing->kind == NSM_KIND_STREAM)
+        NSM_TRY(begin_stream(reader, ctx));
+    else
+        nsm_buf_append_cstr(&slicing->cursor, "0");
+    return slicing->is_active ? ask(reader, ctx) : NULL;
+}
+
+/* ---- taking ---- */
+
+/* A slice as it came: how many items of it are ours, and whether there are more behind them. */
+struct slice {
+    const struct nsm_redis_reply *items;
+    size_t n_items;
+    bool has_more;
+};
+
+static struct nsm_error *unexpected(struct nsm_redis_reader *reader,
+                                    const struct nsm_redis_reply *reply)
+{
+    return nsm_redis_reply_error(reply, "read a slice of", key_of(reader));
+}
+
+static struct nsm_error *cut_scan(struct nsm_redis_reader *reader,
+                                  const struct nsm_redis_reply *reply, struct slice *ret)
+{
+    if (reply->type != NSM_REDIS_ARRAY || reply->n_elements != 2 ||
+        reply->elements[1].type != NSM_REDIS_ARRAY)
+        return unexpected(reader, reply);
+    const struct nsm_str cursor = reply->elements[0].str;
+    nsm_buf_clear(&reader->slicing.cursor);
+    nsm_buf_append_str(&reader->slicing.cursor, cursor);
+    *ret = (struct slice){
+        .items = reply->elements[1].elements,
+        .n_items = reply->elements[1].n_elements,
+        .has_more = !nsm_str_equals(cursor, NSM_STR_LIT("0")),
+    };
+    return NULL;
+}
+
+/* `width`: elements per item. */
+static struct nsm_error *cut_range(struct nsm_redis_reader *reader,
+                                   const struct nsm_redis_reply *reply, size_t width,
+                                   struct slice *ret)
+{
+    if (reply->type != NSM_REDIS_ARRAY || reply->n_elements % width)
+        return unexpected(reader, reply);
+    const size_t most = (size_t)NSM_REDIS_SLICE_ITEMS * width;
+    const bool has_more = reply->n_elements > most;
+    reader->slicing.position += NSM_REDIS_SLICE_ITEMS;
+    *ret = (struct slice){
+        .items = reply->elements,
+        .n_items = has_more ? most : reply->n_elements,
+        .has_more = has_more,
+    };
+    return NULL;
+}
+
+static struct nsm_error *take_string(struct nsm_redis_reader *reader,
+                                     const struct nsm_redis_reply *reply, struct nsm_batch *batch,
+                                     bool *ret_has_more)
+{
+    if (reply->type != NSM_REDIS_STRING)
+        return unexpected(reader, reply);
+    struct nsm_record *const record = nsm_redis_record_add(batch, NSM_KIND_STRING, reply, 1);
+    *ret_has_more = reply->str.len > slice_bytes(reader);
+    if (*ret_has_more)
+        record->items[0].bytes.len = slice_bytes(reader);
+    reader->slicing.position += slice_bytes(reader);
+    return NULL;
+}
+
+static struct nsm_error *take_stream(struct nsm_redis_reader *reader,
+                                     const struct nsm_redis_reply *reply, struct nsm_batch *batch,
+                                     bool *ret_has_more)
+{
+    struct nsm_redis_slicing *const slicing = &reader->slicing;
+    struct slice slice = {0};
+    NSM_TRY(cut_range(reader, reply, 1, &slice));
+    if (slice.has_more) {
+        /* The entry too many is the first of the next slice. */
+        const struct nsm_redis_reply *const next = &slice.items[slice.n_items];
+        if (next->type != NSM_REDIS_ARRAY || next->n_elements != 2)
+            return unexpected(reader, reply);
+        nsm_buf_clear(&slicing->cursor);
+        nsm_buf_append_str(&slicing->cursor, next->elements[0].str);
+    }
+    *ret_has_more = slice.has_more;
+    return nsm_redis_stream_add(batch, slicing->is_begun ? NULL : slicing->info, slice.items,
+                                slice.n_items, slice.has_more ? NULL : slicing->groups);
+}
+
+static struct nsm_error *take_collection(struct nsm_redis_reader *reader,
+                                         const struct nsm_redis_reply *reply,
+                                         struct nsm_batch *batch, bool *ret_has_more)
+{
+    const enum nsm_kind kind = reader->slicing.kind;
+    struct slice slice = {0};
+    if (kind == NSM_KIND_HASH || kind == NSM_KIND_SET)
+        NSM_TRY(cut_scan(reader, reply, &slice));
+    else
+        NSM_TRY(cut_range(reader, reply, kind == NSM_KIND_ZSET ? 2 : 1, &slice));
+    *ret_has_more = slice.has_more;
+    /* SCAN's empty pages are nothing to hand out, but the end must be told. */
+    if (slice.n_items == 0 && slice.has_more)
+        return NULL;
+    if (kind == NSM_KIND_HASH && slice.n_items % 2)
+        return unexpected(reader, reply);
+    struct nsm_record *const record = nsm_redis_record_add(batch, kind, slice.items, slice.n_items);
+    return kind == NSM_KIND_ZSET ? nsm_redis_scores_mend(batch, record) : NULL;
+}
+
+static struct nsm_error *take_slice(struct nsm_redis_reader *reader,
+                                    const struct nsm_redis_reply *reply, struct nsm_batch *batch,
+                                    bool *ret_has_more)
+{
+    if (reader->slicing.kind == NSM_KIND_STRING)
+        return take_string(reader, reply, batch, ret_has_more);
+    if (reader->slicing.kind == NSM_KIND_STREAM)
+        return take_stream(reader, reply, batch, ret_has_more);
+    return take_collection(reader, reply, batch, ret_has_more);
+}
+
+static void finish_record(struct nsm_redis_reader *reader, struct nsm_batch *batch, bool has_more)
+{
+    struct nsm_redis_slicing *const slicing = &reader->slicing;
+    struct nsm_record *const record = &batch->records[batch->n_records - 1];
+    record->key = nsm_batch_copy(batch, key_of(reader));
+    record->expires_at_ms = slicing->expires_at_ms;
+    record->flags =
+        (has_more ? NSM_RECORD_MORE : 0U) | (slicing->is_begun ? NSM_RECORD_CONTINUED : 0U);
+    slicing->is_begun = true;
+    nsm_batch_account(batch);
+}
+
+static struct nsm_error *is_gone(struct nsm_redis_reader *reader, struct nsm_batch *batch)
+{
+    if (!reader->slicing.is_begun) {
+        batch->n_vanished++;
+        leave(reader);
+        return NULL;
+    }
+    struct nsm_buf name NSM_CLEANUP(nsm_buf_release) = NSM_BUF_TEXT;
+    nsm_redis_key_write(key_of(reader), &name);
+    return nsm_error_new(NSM_E_UNAVAILABLE, "key %s was deleted while its slices were read",
+                         name.ptr);
+}
+
+struct nsm_error *nsm_redis_slices_take(struct nsm_redis_reader *reader, struct nsm_context *ctx,
+                                        struct nsm_batch *batch)
+{
+    bool has_more = true;
+    for (size_t n_before = batch->n_records; has_more && batch->n_records == n_before;) {
+        nsm_arena_clear(&reader->scratch);
+        const struct nsm_redis_reply *slice;
+        const struct nsm_redis_reply *exists;
+        NSM_TRY(nsm_redis_receive(reader->conn, ctx, &batch->arena, &slice));
+        NSM_TRY(nsm_redis_receive(reader->conn, ctx, &reader->scratch, &exists));
+        if (exists->type != NSM_REDIS_INTEGER)
+            return nsm_redis_reply_error(exists, "EXISTS", key_of(reader));
+        if (!exists->integer)
+            return is_gone(reader, batch);
+        NSM_TRY(take_slice(reader, slice, batch, &has_more));
+        if (batch->n_records > n_before)
+            finish_record(reader, batch, has_more);
+        if (has_more)
+            NSM_TRY(ask(reader, ctx));
+    }
+    if (!has_more)
+        leave(reader);
+    return NULL;
+}
