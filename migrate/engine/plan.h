@@ -83,6 +83,8 @@ struct nsm_plan {
     size_t n_templates;
     char fingerprint[33]; /* of all that decides what is moved where; not of workers, batch, retry,
                              secrets */
+    const char *const *only; /* names given to nsm_plan_only() while there were templates */
+    size_t n_only;
     struct nsm_arena arena;
 };
 
@@ -109,14 +111,15 @@ NSM_DEFINE_CLEANUP(struct nsm_plan, nsm_plan_free)
 
 /* Called for each template before a run: `list` calls fn(arg, name) with each match (it wraps the
  * adapter's list). Replaces the templates by namespaces, in name order, at their positions.
- * NSM_E_INVALID: two of the same name or destination. */
+ * NSM_E_INVALID: two of the same name or destination; NSM_E_NOTFOUND: no namespace is left, as
+ * nothing matches. After an error the plan is good for nothing but free. */
 typedef struct nsm_error *nsm_plan_list_fn(void *arg, const struct nsm_plan_template *tmpl,
                                            nsm_name_fn *fn, void *fn_arg);
 struct nsm_error *nsm_plan_expand(struct nsm_plan *plan, nsm_plan_list_fn *list, void *arg)
     NSM_MUST_USE;
 
-/* Keeps only the namespaces of these names, in plan order. NSM_E_INVALID names one that is not in
- * the plan, and the nearest. */
+/* Keeps only the namespaces of these names, in plan order; while there are templates, once those
+ * are expanded. NSM_E_INVALID names one that is not in the plan, and the nearest. */
 struct nsm_error *nsm_plan_only(struct nsm_plan *plan, const char *const *names, size_t n_names)
     NSM_MUST_USE;
 
