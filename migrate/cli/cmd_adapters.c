@@ -135,6 +135,8 @@ static void write_json(struct nsm_cli *cli, const struct nsm_adapter *only)
 
 /* ---- text ---- */
 
+#define MAX_TYPE_WIDTH 24
+
 /* "pgcopy, record (reads)": a lane of both ways stands alone. */
 static void write_lane_list(struct nsm_buf *out, const struct nsm_adapter *adapter)
 {
@@ -173,6 +175,8 @@ static void write_list(struct nsm_buf *out, const struct nsm_cli *cli)
 /* What besides its type a value must heed. */
 static void write_rules(struct nsm_buf *out, const struct nsm_option *option)
 {
+    if (option->choices && strlen(option->choices) > MAX_TYPE_WIDTH)
+        nsm_buf_printf(out, "; one of %s", option->choices);
     if (option->flags & NSM_OPTION_REQUIRED)
         nsm_buf_append_cstr(out, "; required");
     if (option->flags & NSM_OPTION_SECRET)
@@ -181,6 +185,13 @@ static void write_rules(struct nsm_buf *out, const struct nsm_option *option)
         nsm_buf_printf(out, "; default %s", option->default_text);
     if (option->excludes)
         nsm_buf_printf(out, "; not beside %s", option->excludes);
+}
+
+/* A short list of choices says more than the word. */
+static const char *type_text(const struct nsm_option *option)
+{
+    const bool is_short = option->choices && strlen(option->choices) <= MAX_TYPE_WIDTH;
+    return is_short ? option->choices : type_name(option->type);
 }
 
 static void write_option_table(struct nsm_buf *out, const char *title,
@@ -202,9 +213,7 @@ static void write_option_table(struct nsm_buf *out, const char *title,
         NSM_CLEANUP(nsm_buf_release) struct nsm_buf rules = NSM_BUF_TEXT;
         write_rules(&rules, options);
         nsm_table_add(table, NSM_STYLE_PLAIN, "%s", options->key);
-        nsm_table_add(table, NSM_STYLE_DIM, "%s",
-                      options->type == NSM_OPTION_ENUM ? options->choices
-                                                       : type_name(options->type));
+        nsm_table_add(table, NSM_STYLE_DIM, "%s", type_text(options));
         nsm_table_add(table, NSM_STYLE_PLAIN, "%s%s", options->help ? options->help : "",
                       rules.ptr);
     }

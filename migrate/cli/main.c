@@ -7,6 +7,7 @@
 #include "migrate/cli/cli.h"
 #include "migrate/cli/signals.h"
 
+#include <fcntl.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -19,6 +20,17 @@ static void guard_secrets(void)
     (void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
     (void)setrlimit(RLIMIT_CORE, &none);
     (void)umask(077);
+}
+
+/* A standard stream that the caller has closed must not become the number of a file of ours. What
+ * stands in for it fails on use, as the closed one would. */
+static void hold_standard_streams(void)
+{
+    static const int modes[] = {O_WRONLY, O_RDONLY, O_RDONLY};
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
+        if (fcntl(fd, F_GETFD) < 0)
+            (void)open("/dev/null", modes[fd]); /* the lowest free number: fd */
+    }
 }
 
 /* Runs on the thread that waits for signals. Each further signal is stronger by one: stop, cancel,
@@ -152,6 +164,7 @@ static void cli_release(struct nsm_cli *cli)
 
 int main(int argc, char **argv)
 {
+    hold_standard_streams();
     guard_secrets();
     nsm_signals_block();
     NSM_CLEANUP(cli_release)

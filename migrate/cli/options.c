@@ -308,7 +308,7 @@ static void write_flags(unsigned mask, struct nsm_buf *out)
         nsm_buf_printf(&left, "--%s", flags[i].name);
         if (flags[i].argument)
             nsm_buf_printf(&left, " %s", flags[i].argument);
-        nsm_buf_printf(out, "  %-26s %s\n", left.ptr, flags[i].help);
+        nsm_buf_printf(out, "  %-27s %s\n", left.ptr, flags[i].help);
     }
 }
 

@@ -1,0 +1,90 @@
+# A first signal stops at the next checkpoint, a second at once; the exit code is 128 + n, and the same command takes it up.
+# shellcheck source=tests/support/lib.sh
+. "$NSM_SOURCE_DIR/tests/support/lib.sh"
+cd "$tmp"
+
+plan() {
+    cat <<PLAN
+version: 1
+name: stopped
+workers: 2
+batch: {records: 100}
+backends:
+  a: {adapter: memory, records: 20000, $1}
+  d: {adapter: file, path: ./dump}
+namespaces:
+  - name: one
+    source: {backend: a}
+    destination: {backend: d}
+  - name: two
+    source: {backend: a}
+    destination: {backend: d}
+PLAN
+}
+is_copying() {
+    grep -q '"step":"copy"' .out.bg
+}
+
+# once, while batches go by
+plan "delay: 50ms" >plan.yaml
+for signal in TERM:143 INT:130 HUP:129; do
+    start "$NSMIGRATE" run plan.yaml --json
+    wait_until is_copying
+    sleep 0.3
+    kill "-${signal%:*}" "$pid"
+    expect_ended "${signal#*:}" "$pid"
+    expect_contains "$err" "SIG${signal%:*}: stopping at the next checkpoint; once more stops at once"
+    expect_contains "$err" "nsmigrate: stopped by SIG${signal%:*}; the same command takes it up"
+    expect_json '.event == "summary" and .status == "interrupted"'
+    expect_json 'all(.namespaces[]; .status == "cancelled" or .status == "skipped")'
+done
+
+# twice, while a read hangs
+plan "stall_op: read, stall_at: 5" >plan.yaml
+start "$NSMIGRATE" run plan.yaml --json
+wait_until is_copying
+sleep 0.3
+kill -TERM "$pid"
+sleep 0.5
+kill -0 "$pid" || fail "the first signal did not wait for a checkpoint"
+kill -TERM "$pid"
+expect_ended 143 "$pid"
+expect_contains "$err" "SIGTERM: stopping at once"
+expect_json '.status == "interrupted"'
+expect_exit 0 "$NSMIGRATE" status plan.yaml --json
+expect_json '.status == "interrupted"'
+
+# taken up, and complete
+plan "value_bytes: 16B" >plan.yaml
+expect_exit 0 "$NSMIGRATE" run plan.yaml --json
+expect_json '.status == "ok" and all(.namespaces[]; .status == "ok" and .records == 20000)'
+expect_exit 0 "$NSMIGRATE" verify plan.yaml
+
+# what takes nothing up stops at once
+plan "stall_op: survey" >plan.yaml
+for command in preview verify; do
+    start "$NSMIGRATE" "$command" plan.yaml
+    sleep 0.5
+    kill -INT "$pid"
+    expect_ended 130 "$pid"
+    expect_contains "$err" "stopped by SIGINT"
+done
+
+# before anything is open there is nothing to wait for
+mkfifo plan.pipe
+start "$NSMIGRATE" validate plan.pipe
+sleep 0.3
+kill -TERM "$pid"
+ended=0
+wait "$pid" || ended=$?
+expect_same 143 "$ended" "exit code while the plan is read"
+
+# nohup: a hangup that was ignored stays so
+plan "delay: 1ms" >plan.yaml
+rm -rf .nsmigrate dump
+trap '' HUP
+start "$NSMIGRATE" run plan.yaml --json
+trap - HUP
+wait_until is_copying
+kill -HUP "$pid"
+expect_ended 0 "$pid"
