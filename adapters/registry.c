@@ -208,8 +208,10 @@ static struct nsm_error *check_option(const struct nsm_option *table,
 {
     if ((unsigned)option->type > NSM_OPTION_LIST)
         return BROKEN("type %u is unknown", (unsigned)option->type);
-    if (option->flags & ~(unsigned)(NSM_OPTION_REQUIRED | NSM_OPTION_SECRET))
+    if (option->flags & ~(unsigned)(NSM_OPTION_REQUIRED | NSM_OPTION_SECRET | NSM_OPTION_BYTES))
         return BROKEN("unknown flags 0x%x", option->flags);
+    if ((option->flags & NSM_OPTION_BYTES) && option->type != NSM_OPTION_STRING)
+        return BROKEN("NSM_OPTION_BYTES goes with NSM_OPTION_STRING only");
     if (!option->help || option->help[0] == '\0' || strchr(option->help, '\n'))
         return BROKEN("help must be one line");
     if ((option->flags & NSM_OPTION_REQUIRED) && option->default_text)
