@@ -1,0 +1,211 @@
+/*
+ * The catalog of a SQLite file. Two queries whatever the number of tables: pragma_table_list knows
+ * what is virtual, shadow and without rowid, sqlite_schema has the definitions.
+ */
+#include "adapters/sqlite/catalog.h"
+
+#include "migrate/base/alloc.h"
+#include "migrate/base/hint.h"
+#include "migrate/base/parse.h"
+
+static int compare_tables(const void *a, const void *b)
+{
+    const struct sqlite_table *const one = a;
+    const struct sqlite_table *const other = b;
+    return sqlite3_stricmp(one->name, other->name);
+}
+
+const struct sqlite_table *sqlite_catalog_find(const struct sqlite_catalog *catalog,
+                                               const char *name)
+{
+    const struct sqlite_table key = {.name = name};
+    if (catalog->n_tables == 0)
+        return NULL;
+    return bsearch(&key, catalog->tables, catalog->n_tables, sizeof(key), compare_tables);
+}
+
+const struct sqlite_item *sqlite_catalog_find_item(const struct sqlite_catalog *catalog,
+                                                   const char *name)
+{
+    for (size_t i = 0; i < catalog->n_items; i++) {
+        if (sqlite3_stricmp(catalog->items[i].name, name) == 0)
+            return &catalog->items[i];
+    }
+    return NULL;
+}
+
+const char *sqlite_reserved_name(const char *name)
+{
+    if (sqlite3_strnicmp(name, "sqlite_", 7) == 0)
+        return "names that begin with sqlite_ are SQLite's own";
+    if (sqlite3_stricmp(name, SQLITE_CHECKPOINT_TABLE) == 0)
+        return "nsmigrate keeps its checkpoints under this name";
+    return NULL;
+}
+
+static const char *copy_column(struct nsm_arena *arena, sqlite3_stmt *statement, int column)
+{
+    return nsm_arena_copy(arena, sqlite_column_str(statement, column)).ptr;
+}
+
+static struct nsm_error *read_tables(struct sqlite_db *db, struct sqlite_catalog *catalog)
+{
+    NSM_CLEANUP(sqlite_finalize) sqlite3_stmt *statement = NULL;
+    NSM_TRY(sqlite_prepare(db,
+                           "SELECT name, type, wr FROM pragma_table_list"
+                           " WHERE schema = 'main' AND type IN ('table', 'virtual', 'shadow')",
+                           "", &statement));
+    for (;;) {
+        bool has_row = false;
+        NSM_TRY(sqlite_step(db, statement, "", &has_row));
+        if (!has_row)
+            break;
+        const char *const name = copy_column(&catalog->arena, statement, 0);
+        const struct nsm_str type = sqlite_column_str(statement, 1);
+        if (sqlite_reserved_name(name))
+            continue;
+        NSM_GROW(catalog->tables, catalog->n_tables, catalog->cap_tables);
+        catalog->tables[catalog->n_tables++] = (struct sqlite_table){
+            .name = name,
+            .sql = "",
+            .is_without_rowid = sqlite3_column_int(statement, 2) != 0,
+            .is_virtual = nsm_str_equals(type, NSM_STR_LIT("virtual")),
+            .is_shadow = nsm_str_equals(type, NSM_STR_LIT("shadow")),
+        };
+    }
+    if (catalog->n_tables)
+        qsort(catalog->tables, catalog->n_tables, sizeof(*catalog->tables), compare_tables);
+    return NULL;
+}
+
+/* Those without a definition belong to a constraint of a table, and come with it. */
+static struct nsm_error *read_definitions(struct sqlite_db *db, struct sqlite_catalog *catalog)
+{
+    NSM_CLEANUP(sqlite_finalize) sqlite3_stmt *statement = NULL;
+    NSM_TRY(sqlite_prepare(db,
+                           "SELECT type, name, tbl_name, sql FROM sqlite_schema"
+                           " WHERE sql IS NOT NULL ORDER BY rowid",
+                           "", &statement));
+    for (;;) {
+        bool has_row = false;
+        NSM_TRY(sqlite_step(db, statement, "", &has_row));
+        if (!has_row)
+            return NULL;
+        const struct sqlite_item item = {
+            .type = copy_column(&catalog->arena, statement, 0),
+            .name = copy_column(&catalog->arena, statement, 1),
+            .table = copy_column(&catalog->arena, statement, 2),
+            .sql = copy_column(&catalog->arena, statement, 3),
+        };
+        if (strcmp(item.type, "table") == 0) {
+            const struct sqlite_table key = {.name = item.name};
+            struct sqlite_table *const table =
+                catalog->n_tables
+                    ? bsearch(&key, catalog->tables, catalog->n_tables, sizeof(key), compare_tables)
+                    : NULL;
+            if (table)
+                table->sql = item.sql;
+            continue;
+        }
+        NSM_GROW(catalog->items, catalog->n_items, catalog->cap_items);
+        catalog->items[catalog->n_items++] = item;
+    }
+}
+
+struct nsm_error *sqlite_catalog_read(struct sqlite_db *db, struct sqlite_catalog *catalog)
+{
+    NSM_TRY(read_tables(db, catalog));
+    NSM_TRY(read_definitions(db, catalog));
+    return sqlite_get_text(db, &catalog->arena, "PRAGMA encoding", NULL, &catalog->encoding);
+}
+
+void sqlite_catalog_release(struct sqlite_catalog *catalog)
+{
+    free(catalog->tables);
+    free(catalog->items);
+    nsm_arena_release(&catalog->arena);
+    *catalog = (struct sqlite_catalog){0};
+}
+
+/* ---- selecting ---- */
+
+static bool is_glob(const char *text)
+{
+    return strpbrk(text, "*?[\\") != NULL;
+}
+
+static struct nsm_error *no_such_table(const struct sqlite_catalog *catalog, const char *path,
+                                       const char *name)
+{
+    NSM_CLEANUP(nsm_buf_release) struct nsm_buf hint = NSM_BUF_TEXT;
+    struct nsm_nearest nearest = nsm_nearest_to(nsm_str_of(name));
+    for (size_t i = 0; i < catalog->n_tables; i++)
+        nsm_nearest_offer(&nearest, nsm_str_of(catalog->tables[i].name));
+    nsm_nearest_write(&nearest, &hint);
+    return nsm_error_new(NSM_E_NOTFOUND, "%s: no table \"%s\"%s", path, name, hint.ptr);
+}
+
+/* Marks the tables that one word of the option selects. */
+static struct nsm_error *mark(const struct sqlite_catalog *catalog, const char *word,
+                              const char *path, struct nsm_census *census, bool *is_marked)
+{
+    if (!is_glob(word)) {
+        const struct sqlite_table *const table = sqlite_catalog_find(catalog, word);
+        if (!table)
+            return no_such_table(catalog, path, word);
+        is_marked[table - catalog->tables] = true;
+        return NULL;
+    }
+    bool is_found = false;
+    for (size_t i = 0; i < catalog->n_tables; i++) {
+        if (nsm_glob_matches(nsm_str_of(word), nsm_str_of(catalog->tables[i].name)))
+            is_marked[i] = is_found = true;
+    }
+    if (!is_found)
+        nsm_findings_add(&census->findings, NSM_FINDING_NOTE, "", 1, "no table matches \"%s\"",
+                         word);
+    return NULL;
+}
+
+/* Only one exact name: what ten thousand namespaces on one file would ask. */
+static bool select_one(const struct sqlite_catalog *catalog, const struct nsm_settings *selection,
+                       const struct sqlite_table **ret)
+{
+    if (nsm_settings_list_size(selection, "tables") != 1)
+        return false;
+    const char *const word = nsm_settings_list_at(selection, "tables", 0);
+    *ret = is_glob(word) ? NULL : sqlite_catalog_find(catalog, word);
+    return *ret != NULL;
+}
+
+struct nsm_error *sqlite_select_tables(const struct sqlite_catalog *catalog,
+                                       const struct nsm_settings *selection, const char *path,
+                                       struct nsm_census *census, const struct sqlite_table ***ret,
+                                       size_t *ret_n)
+{
+    struct nsm_arena *const arena = &census->arena;
+    const size_t n_words = nsm_settings_list_size(selection, "tables");
+    const struct sqlite_table *one = NULL;
+    if (select_one(catalog, selection, &one)) {
+        *ret = nsm_arena_alloc(arena, sizeof(**ret));
+        (*ret)[0] = one;
+        *ret_n = 1;
+        return NULL;
+    }
+    if (n_words == 0 && catalog->n_tables == 0)
+        return nsm_error_new(NSM_E_NOTFOUND, "%s: there is no table in it", path);
+    NSM_CLEANUP(nsm_freep) bool *is_marked = nsm_xcalloc(catalog->n_tables + 1, 1);
+    for (size_t i = 0; i < n_words; i++)
+        NSM_TRY(
+            mark(catalog, nsm_settings_list_at(selection, "tables", i), path, census, is_marked));
+    const struct sqlite_table **const selected =
+        nsm_arena_alloc(arena, (catalog->n_tables + 1) * sizeof(*selected));
+    size_t n = 0;
+    for (size_t i = 0; i < catalog->n_tables; i++) {
+        if (n_words == 0 || is_marked[i])
+            selected[n++] = &catalog->tables[i];
+    }
+    *ret = selected;
+    *ret_n = n;
+    return NULL;
+}

@@ -1,0 +1,242 @@
+/*
+ * Definitions as a file of counted strings: names and statements hold any character, so no mark
+ * could separate them. A last item "end" tells a whole file from one that was cut.
+ *
+ *     nsmigrate sqlite definition 1\n
+ *     TYPE <length of name> <length of table> <length of sql>\n<name><table><sql>\n ...
+ */
+#include "adapters/sqlite/definition.h"
+
+#include "migrate/base/alloc.h"
+#include "migrate/base/parse.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define HEADER              "nsmigrate sqlite definition 1\n"
+#define MAX_DEFINITION_SIZE ((size_t)256 << 20)
+
+/* ---- writing ---- */
+
+static void put_item(struct nsm_buf *out, const struct sqlite_item *item)
+{
+    nsm_buf_printf(out, "%s %zu %zu %zu\n%s%s%s\n", item->type, strlen(item->name),
+                   strlen(item->table), strlen(item->sql), item->name, item->table, item->sql);
+}
+
+static void put_setting(struct nsm_buf *out, const char *name, const char *value)
+{
+    const struct sqlite_item item = {.type = "setting", .name = name, .table = "", .sql = value};
+    put_item(out, &item);
+}
+
+static struct nsm_error *put_pragma(struct sqlite_db *db, const char *name, struct nsm_buf *out)
+{
+    NSM_CLEANUP(nsm_arena_release) struct nsm_arena arena = NSM_ARENA_INIT;
+    const char *const sql = nsm_arena_printf(&arena, "PRAGMA %s", name);
+    const char *value = NULL;
+    NSM_TRY(sqlite_get_text(db, &arena, sql, NULL, &value));
+    put_setting(out, name, value);
+    return NULL;
+}
+
+/* Where the numbers of AUTOINCREMENT tables have come to. */
+static struct nsm_error *put_sequences(struct sqlite_db *db, const struct nsm_source *source,
+                                       struct nsm_buf *out)
+{
+    bool is_found = false;
+    int64_t number = 0;
+    NSM_TRY(sqlite_get_i64(db, "SELECT 1 FROM sqlite_schema WHERE name = 'sqlite_sequence'", NULL,
+                           NULL, &is_found, &number));
+    for (size_t i = 0; is_found && i < source->census.n_objects; i++) {
+        const char *const table = source->census.objects[i].name;
+        bool has_number = false;
+        NSM_TRY(sqlite_get_i64(db, "SELECT seq FROM sqlite_sequence WHERE name = ?1", table, NULL,
+                               &has_number, &number));
+        if (!has_number)
+            continue;
+        char text[32];
+        (void)snprintf(text, sizeof(text), "%" PRId64, number);
+        const struct sqlite_item item = {
+            .type = "sequence", .name = table, .table = table, .sql = text};
+        put_item(out, &item);
+    }
+    return NULL;
+}
+
+static struct nsm_error *put_all(struct sqlite_db *db, const struct nsm_source *source,
+                                 struct nsm_buf *out)
+{
+    const struct sqlite_source *const state = source->state;
+    nsm_buf_append_cstr(out, HEADER);
+    put_setting(out, "encoding", state->encoding);
+    if (state->is_whole) {
+        NSM_TRY(put_pragma(db, "user_version", out));
+        NSM_TRY(put_pragma(db, "application_id", out));
+    }
+    for (size_t i = 0; i < source->census.n_objects; i++) {
+        const char *const name = source->census.objects[i].name;
+        const struct sqlite_item item = {
+            .type = "table", .name = name, .table = name, .sql = state->table_sql[i]};
+        put_item(out, &item);
+    }
+    for (size_t i = 0; i < state->n_items; i++)
+        put_item(out, &state->items[i]);
+    NSM_TRY(put_sequences(db, source, out));
+    bool is_analyzed = false;
+    int64_t one = 0;
+    NSM_TRY(sqlite_get_i64(db, "SELECT 1 FROM sqlite_schema WHERE name = 'sqlite_stat1'", NULL,
+                           NULL, &is_analyzed, &one));
+    const struct sqlite_item analyze = {.type = "analyze", .name = "", .table = "", .sql = ""};
+    const struct sqlite_item end = {.type = "end", .name = "", .table = "", .sql = ""};
+    if (is_analyzed)
+        put_item(out, &analyze);
+    put_item(out, &end);
+    return nsm_buf_error(out);
+}
+
+static struct nsm_error *write_file(const char *path, struct nsm_str bytes)
+{
+    FILE *const file = fopen(path, "we");
+    if (!file)
+        return nsm_error_new(NSM_E_IO, "%s: %m", path);
+    const bool is_written = fwrite(bytes.ptr, 1, bytes.len, file) == bytes.len;
+    const bool is_closed = fclose(file) == 0;
+    return is_written && is_closed ? NULL : nsm_error_new(NSM_E_IO, "%s: %m", path);
+}
+
+struct nsm_error *sqlite_define(struct nsm_source *source, struct nsm_context *ctx,
+                                const char *path)
+{
+    struct sqlite_backend *const backend = sqlite_backend_of(source->backend);
+    NSM_CLEANUP(nsm_buf_release) struct nsm_buf text = NSM_BUF_INIT(MAX_DEFINITION_SIZE);
+    struct sqlite_db *db = NULL;
+    NSM_TRY(sqlite_acquire(backend, ctx, SQLITE_MODE_READ, &db));
+    struct nsm_error *const error = put_all(db, source, &text);
+    sqlite_release(backend, db);
+    NSM_TRY(error);
+    /* By another name first: a definition that is there is whole. */
+    NSM_CLEANUP(nsm_freep) char *draft = nsm_xasprintf("%s.new", path);
+    NSM_TRY(write_file(draft, nsm_buf_view(&text)));
+    return rename(draft, path) == 0 ? NULL : nsm_error_new(NSM_E_IO, "%s: %m", path);
+}
+
+/* ---- reading ---- */
+
+static struct nsm_error *read_file(const char *path, struct nsm_buf *out)
+{
+    const int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return nsm_error_new(errno == ENOENT ? NSM_E_NOTFOUND : NSM_E_IO, "%s: %m", path);
+    struct nsm_error *error = NULL;
+    for (;;) {
+        char *const to = nsm_buf_reserve(out, (size_t)64 << 10);
+        if (!to)
+            break;
+        const ssize_t n = read(fd, to, (size_t)64 << 10);
+        if (n > 0) {
+            nsm_buf_commit(out, (size_t)n);
+            continue;
+        }
+        if (n < 0)
+            error = nsm_error_new(NSM_E_IO, "%s: %m", path);
+        break;
+    }
+    close(fd);
+    return error ? error : nsm_buf_error(out);
+}
+
+/* Cuts the text before `mark` off; false when there is none. */
+static bool cut(struct nsm_str *rest, char mark, struct nsm_str *ret)
+{
+    const char *const at = rest->len ? memchr(rest->ptr, mark, rest->len) : NULL;
+    if (!at)
+        return false;
+    *ret = (struct nsm_str){.ptr = rest->ptr, .len = (size_t)(at - rest->ptr)};
+    *rest = nsm_str_skip(*rest, ret->len + 1);
+    return true;
+}
+
+static bool cut_number(struct nsm_str *rest, char mark, uint64_t *ret)
+{
+    struct nsm_str digits = {0};
+    return cut(rest, mark, &digits) && nsm_parse_u64(digits, ret);
+}
+
+static bool cut_bytes(struct nsm_str *rest, uint64_t len, struct nsm_arena *arena, const char **ret)
+{
+    if (len > rest->len)
+        return false;
+    *ret = nsm_arena_copy(arena, (struct nsm_str){.ptr = rest->ptr, .len = len}).ptr;
+    *rest = nsm_str_skip(*rest, len);
+    return true;
+}
+
+static bool cut_item(struct nsm_str *rest, struct nsm_arena *arena, struct sqlite_item *ret)
+{
+    struct nsm_str type = {0};
+    struct nsm_str nothing = {0};
+    uint64_t lens[3] = {0};
+    if (!cut(rest, ' ', &type) || !cut_number(rest, ' ', &lens[0]) ||
+        !cut_number(rest, ' ', &lens[1]) || !cut_number(rest, '\n', &lens[2]))
+        return false;
+    ret->type = nsm_arena_copy(arena, type).ptr;
+    return cut_bytes(rest, lens[0], arena, &ret->name) &&
+           cut_bytes(rest, lens[1], arena, &ret->table) &&
+           cut_bytes(rest, lens[2], arena, &ret->sql) && cut(rest, '\n', &nothing) &&
+           nothing.len == 0;
+}
+
+static struct nsm_error *parse(const char *path, struct nsm_str rest,
+                               struct sqlite_definition *definition)
+{
+    const struct nsm_str header = NSM_STR_LIT(HEADER);
+    bool is_whole = nsm_str_starts_with(rest, header);
+    rest = nsm_str_skip(rest, is_whole ? header.len : 0);
+    while (is_whole) {
+        struct sqlite_item item = {0};
+        is_whole = cut_item(&rest, &definition->arena, &item);
+        if (!is_whole || strcmp(item.type, "end") == 0)
+            break;
+        NSM_GROW(definition->items, definition->n_items, definition->cap_items);
+        definition->items[definition->n_items++] = item;
+    }
+    if (is_whole && rest.len == 0)
+        return NULL;
+    return nsm_error_new(NSM_E_CORRUPT,
+                         "%s: not a whole definition of SQLite tables: remove it "
+                         "and run again with --fresh",
+                         path);
+}
+
+struct nsm_error *sqlite_definition_load(const char *path, struct sqlite_definition *ret)
+{
+    NSM_CLEANUP(nsm_buf_release) struct nsm_buf text = NSM_BUF_INIT(MAX_DEFINITION_SIZE);
+    NSM_TRY(read_file(path, &text));
+    NSM_CLEANUP(sqlite_definition_release) struct sqlite_definition definition = {0};
+    NSM_TRY(parse(path, nsm_buf_view(&text), &definition));
+    *ret = definition;
+    definition = (struct sqlite_definition){0};
+    return NULL;
+}
+
+void sqlite_definition_release(struct sqlite_definition *definition)
+{
+    free(definition->items);
+    nsm_arena_release(&definition->arena);
+    *definition = (struct sqlite_definition){0};
+}
+
+const struct sqlite_item *sqlite_definition_find(const struct sqlite_definition *definition,
+                                                 const char *type, const char *name)
+{
+    for (size_t i = 0; i < definition->n_items; i++) {
+        const struct sqlite_item *const item = &definition->items[i];
+        if (strcmp(item->type, type) == 0 && sqlite3_stricmp(item->name, name) == 0)
+            return item;
+    }
+    return NULL;
+}

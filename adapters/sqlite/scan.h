@@ -1,0 +1,27 @@
+/*
+ * Looking at the rows of a table before it is copied: how many there are, of what types, and where
+ * it can be cut.
+ *
+ * Threads: no state.
+ */
+#ifndef NSM_ADAPTERS_SQLITE_SCAN_H
+#define NSM_ADAPTERS_SQLITE_SCAN_H
+
+#include "adapters/sqlite/source.h"
+
+/* One pass over all rows: sets each column's type to one that holds all its values, and the
+ * object's counts. Where there is none, or a text that other stores do not take, a REFUSAL. */
+struct nsm_error *sqlite_scan_values(struct sqlite_db *db, const struct sqlite_access *access,
+                                     struct nsm_object *object, struct nsm_findings *findings)
+    NSM_MUST_USE;
+
+/* Counts the rows and estimates their bytes from a few of them. */
+struct nsm_error *sqlite_scan_counts(struct sqlite_db *db, const struct sqlite_access *access,
+                                     struct nsm_object *object) NSM_MUST_USE;
+
+/* Adds the object's parts to the census: about `part_bytes` each, 0: one. */
+struct nsm_error *sqlite_scan_parts(struct sqlite_db *db, const struct sqlite_access *access,
+                                    size_t part_bytes, size_t object_index,
+                                    struct nsm_census *census) NSM_MUST_USE;
+
+#endif

@@ -1,0 +1,210 @@
+/*
+ * A writer inserts row by row into one transaction, from its first row after a checkpoint to the
+ * next checkpoint, which goes into the same transaction. Triggers, foreign keys and checks do not
+ * look at the rows (db.c): they have passed them at their source.
+ */
+#include "adapters/sqlite/writer.h"
+
+#include "adapters/sqlite/checkpoint.h"
+#include "migrate/base/parse.h"
+
+#include <math.h>
+
+/* ---- the statement ---- */
+
+static void append_key(struct nsm_buf *sql, const struct nsm_object *object)
+{
+    nsm_buf_append_cstr(sql, " ON CONFLICT (");
+    for (size_t i = 0; i < object->n_key_columns; i++) {
+        nsm_buf_append_cstr(sql, i ? ", " : "");
+        sqlite_append_name(sql, object->columns[object->key_columns[i]].name);
+    }
+    nsm_buf_append_cstr(sql, ") DO ");
+}
+
+static bool is_key_column(const struct nsm_object *object, size_t column)
+{
+    for (size_t i = 0; i < object->n_key_columns; i++) {
+        if (object->key_columns[i] == column)
+            return true;
+    }
+    return false;
+}
+
+static void append_update(struct nsm_buf *sql, const struct nsm_object *object)
+{
+    bool is_first = true;
+    for (size_t i = 0; i < object->n_columns; i++) {
+        if (is_key_column(object, i))
+            continue;
+        nsm_buf_append_cstr(sql, is_first ? "UPDATE SET " : ", ");
+        sqlite_append_name(sql, object->columns[i].name);
+        nsm_buf_append_cstr(sql, " = excluded.");
+        sqlite_append_name(sql, object->columns[i].name);
+        is_first = false;
+    }
+    if (is_first)
+        nsm_buf_append_cstr(sql, "NOTHING"); /* nothing but the key, which is the same */
+}
+
+static struct nsm_error *prepare_insert(struct sqlite_writer *writer)
+{
+    const struct nsm_object *const object = writer->base.request->object;
+    const enum nsm_if_exists if_exists = writer->base.request->destination->if_exists;
+    NSM_CLEANUP(nsm_buf_release) struct nsm_buf sql = NSM_BUF_TEXT;
+    nsm_buf_append_cstr(&sql, "INSERT INTO ");
+    sqlite_append_name(&sql, object->name);
+    for (size_t i = 0; i < object->n_columns; i++) {
+        nsm_buf_append_cstr(&sql, i ? ", " : " (");
+        sqlite_append_name(&sql, object->columns[i].name);
+    }
+    for (size_t i = 0; i < object->n_columns; i++)
+        nsm_buf_append_cstr(&sql, i ? ", ?" : ") VALUES (?");
+    nsm_buf_append_cstr(&sql, ")");
+    if (object->n_key_columns > 0 && if_exists == NSM_IF_EXISTS_MERGE) {
+        append_key(&sql, object);
+        append_update(&sql, object);
+    } else if (object->n_key_columns > 0 && if_exists == NSM_IF_EXISTS_SKIP) {
+        append_key(&sql, object);
+        nsm_buf_append_cstr(&sql, "NOTHING");
+        writer->counts_skipped = true;
+    }
+    NSM_TRY(nsm_buf_error(&sql));
+    return sqlite_prepare(writer->db, sql.ptr, object->name, &writer->insert);
+}
+
+/* ---- values ---- */
+
+static struct nsm_error *refuse(const struct sqlite_writer *writer, size_t column,
+                                enum nsm_code code, const char *reason)
+{
+    const struct nsm_object *const object = writer->base.request->object;
+    return nsm_error_new(code, "table %s: column %s: %s", object->name,
+                         object->columns[column].name, reason);
+}
+
+static struct nsm_error *bind_float(struct sqlite_writer *writer, size_t column,
+                                    struct nsm_str text)
+{
+    double number = 0;
+    if (!nsm_parse_double(text, &number))
+        return refuse(writer, column, NSM_E_CORRUPT, "a float that is no number");
+    if (isnan(number))
+        return refuse(writer, column, NSM_E_UNSUPPORTED,
+                      "a float that is not a number (nan), for which SQLite has only NULL");
+    (void)sqlite3_bind_double(writer->insert, (int)column + 1, number);
+    return NULL;
+}
+
+static struct nsm_error *bind_value(struct sqlite_writer *writer, size_t column,
+                                    const struct nsm_value *value)
+{
+    sqlite3_stmt *const insert = writer->insert;
+    const int index = (int)column + 1;
+    const struct nsm_str bytes = value->bytes;
+    int64_t number = 0;
+    int result = SQLITE_OK;
+    switch (value->type) {
+    case NSM_NULL:
+        result = sqlite3_bind_null(insert, index);
+        break;
+    case NSM_BOOL:
+        result = sqlite3_bind_int(insert, index, bytes.len && bytes.ptr[0] == 't');
+        break;
+    case NSM_INT:
+        if (!nsm_parse_i64(bytes, &number))
+            return refuse(writer, column, NSM_E_CORRUPT, "an int that is no number");
+        result = sqlite3_bind_int64(insert, index, number);
+        break;
+    case NSM_FLOAT:
+        return bind_float(writer, column, bytes);
+    case NSM_BYTES:
+        result = sqlite3_bind_blob64(insert, index, bytes.ptr ? bytes.ptr : "", bytes.len,
+                                     SQLITE_STATIC);
+        break;
+    case NSM_NUMERIC:
+    case NSM_TEXT:
+    case NSM_TIME:
+    case NSM_UUID:
+    case NSM_JSON:
+    case NSM_OTHER:
+        result = sqlite3_bind_text64(insert, index, bytes.ptr ? bytes.ptr : "", bytes.len,
+                                     SQLITE_STATIC, SQLITE_UTF8);
+        break;
+    }
+    return result == SQLITE_OK
+               ? NULL
+               : sqlite_db_error(writer->db, result, writer->base.request->object->name);
+}
+
+static struct nsm_error *insert_row(struct sqlite_writer *writer, const struct nsm_record *record)
+{
+    const struct nsm_object *const object = writer->base.request->object;
+    bool has_row = false;
+    if (record->n_items != object->n_columns)
+        return nsm_error_new(NSM_E_INTERNAL, "table %s: a row of %zu values for %zu columns",
+                             object->name, record->n_items, object->n_columns);
+    for (size_t i = 0; i < record->n_items; i++)
+        NSM_TRY(bind_value(writer, i, &record->items[i]));
+    NSM_TRY(sqlite_step(writer->db, writer->insert, object->name, &has_row));
+    if (writer->counts_skipped && sqlite3_changes(writer->db->handle) == 0)
+        writer->base.n_skipped++;
+    (void)sqlite3_reset(writer->insert);
+    return NULL;
+}
+
+/* ---- the operations ---- */
+
+struct nsm_error *sqlite_writer_open(struct nsm_writer *base, struct nsm_context *ctx)
+{
+    struct sqlite_writer *const writer = (struct sqlite_writer *)base;
+    /* What an earlier attempt wrote behind its last checkpoint was never committed. */
+    NSM_TRY(sqlite_acquire(sqlite_backend_of(base->backend), ctx, SQLITE_MODE_WRITE, &writer->db));
+    struct nsm_error *const error = prepare_insert(writer);
+    if (error)
+        sqlite_release(sqlite_backend_of(base->backend), writer->db);
+    return error;
+}
+
+/* Begins a transaction if none is open. */
+static struct nsm_error *begin(struct sqlite_writer *writer, struct nsm_context *ctx)
+{
+    NSM_TRY(nsm_context_error(ctx));
+    writer->db->ctx = ctx;
+    if (writer->is_open)
+        return NULL;
+    NSM_TRY(sqlite_begin(sqlite_backend_of(writer->base.backend), writer->db));
+    writer->is_open = true;
+    return NULL;
+}
+
+struct nsm_error *sqlite_write(struct nsm_writer *base, struct nsm_context *ctx,
+                               const struct nsm_batch *batch)
+{
+    struct sqlite_writer *const writer = (struct sqlite_writer *)base;
+    NSM_TRY(begin(writer, ctx));
+    for (size_t i = 0; i < batch->n_records; i++)
+        NSM_TRY(insert_row(writer, &batch->records[i]));
+    return NULL;
+}
+
+struct nsm_error *sqlite_writer_checkpoint(struct nsm_writer *base, struct nsm_context *ctx,
+                                           const struct nsm_checkpoint *checkpoint)
+{
+    struct sqlite_writer *const writer = (struct sqlite_writer *)base;
+    NSM_TRY(begin(writer, ctx));
+    NSM_TRY(sqlite_checkpoint_put(writer->db, base->backend->run_id, base->request, checkpoint));
+    NSM_TRY(sqlite_commit(sqlite_backend_of(base->backend), writer->db));
+    writer->is_open = false;
+    return NULL;
+}
+
+void sqlite_writer_close(struct nsm_writer *base)
+{
+    struct sqlite_writer *const writer = (struct sqlite_writer *)base;
+    struct sqlite_backend *const backend = sqlite_backend_of(base->backend);
+    (void)sqlite3_finalize(writer->insert);
+    if (writer->is_open)
+        sqlite_abandon(backend, writer->db);
+    sqlite_release(backend, writer->db);
+}

@@ -1,0 +1,27 @@
+/*
+ * Writing the rows of a part.
+ *
+ * Threads: one writer, one thread.
+ */
+#ifndef NSM_ADAPTERS_SQLITE_WRITER_H
+#define NSM_ADAPTERS_SQLITE_WRITER_H
+
+#include "adapters/sqlite/destination.h"
+
+struct sqlite_writer {
+    struct nsm_writer base;
+    struct sqlite_db *db;
+    sqlite3_stmt *insert;
+    bool is_open; /* a transaction, and with it the turn to write */
+    bool counts_skipped;
+};
+
+struct nsm_error *sqlite_writer_open(struct nsm_writer *writer, struct nsm_context *ctx)
+    NSM_MUST_USE;
+struct nsm_error *sqlite_write(struct nsm_writer *writer, struct nsm_context *ctx,
+                               const struct nsm_batch *batch) NSM_MUST_USE;
+struct nsm_error *sqlite_writer_checkpoint(struct nsm_writer *writer, struct nsm_context *ctx,
+                                           const struct nsm_checkpoint *checkpoint) NSM_MUST_USE;
+void sqlite_writer_close(struct nsm_writer *writer);
+
+#endif
