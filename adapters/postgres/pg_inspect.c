@@ -1,0 +1,653 @@
+/*
+ * Looks at the destination and says what would happen there: which tables would be made, what
+ * stands in the way, which rights, types and roles are missing. One catalog for all namespaces.
+ *
+ * What this run made itself is no conflict. The destination says so (nsmigrate.done), because the
+ * ledger may have been written after or before the crash.
+ */
+#include "adapters/postgres/pg_target.h"
+
+#include "adapters/postgres/pg_text.h"
+#include "migrate/base/alloc.h"
+
+struct inspection {
+    struct nsm_context *ctx;
+    struct nsm_pg_conn *conn;
+    struct nsm_pg_catalog catalog;
+    PGresult *done;  /* what this run has done, or NULL */
+    PGresult *types; /* missing types, sorted */
+    PGresult *roles; /* missing roles, sorted */
+};
+
+#define REFUSE(destination, ...) \
+ nsm_findings_add(&(destination)->target.findings, NSM_FINDING_REFUSAL, "", 1, __VA_ARGS__)
+#define NOTE(destination, ...) \
+ nsm_findings_add(&(destination)->target.findings, NSM_FINDING_NOTE, "", 1, __VA_ARGS__)
+
+static bool is_same_name(const struct nsm_pg_name *a, const struct nsm_pg_name *b)
+{
+    return strcmp(a->schema, b->schema) == 0 && strcmp(a->name, b->name) == 0;
+}
+
+static bool is_from_postgres(const struct nsm_destination *destination)
+{
+    return strcmp(destination->source_adapter, "postgres") == 0;
+}
+
+static const struct nsm_pg_source *source_of(const struct nsm_destination *destination)
+{
+    return destination->source ? destination->source->state : NULL;
+}
+
+/* ---- names ---- */
+
+/* The one schema of all that is selected at the source; NULL: several, or none. */
+static const char *only_schema(const struct nsm_destination *destination)
+{
+    const struct nsm_pg_source *const source = source_of(destination);
+    if (source && source->selection.schema)
+        return source->selection.schema;
+    const struct nsm_census *const shape = destination->shape;
+    for (size_t i = 1; i < shape->n_objects; i++) {
+        if (strcmp(shape->objects[i].schema, shape->objects[0].schema) != 0)
+            return NULL;
+    }
+    return shape->n_objects ? shape->objects[0].schema : NULL;
+}
+
+static struct nsm_error *name_target(struct nsm_destination *destination,
+                                     struct nsm_pg_destination *state,
+                                     const struct nsm_pg_pattern *table, size_t i)
+{
+    const struct nsm_object *const from = &destination->shape->objects[i];
+    struct nsm_pg_target *const target = &state->tables[i];
+    const char *const schema = nsm_settings_string(destination->selection, "schema");
+    target->from = (struct nsm_pg_name){.schema = from->schema, .name = from->name};
+    target->to = target->from;
+    if (table->name)
+        target->to = (struct nsm_pg_name){.schema = table->schema, .name = table->name};
+    else if (schema)
+        target->to.schema = schema;
+    else if (!is_from_postgres(destination) || !*from->schema)
+        target->to.schema = "public";
+    if (!*target->to.name)
+        target->to.name = destination->namespace_name;
+    if (nsm_pg_is_system_schema(target->to.schema))
+        return nsm_error_new(NSM_E_INVALID, "schema %s is the server's or nsmigrate's own",
+                             target->to.schema);
+    if (strlen(target->to.name) > 63 || strlen(target->to.schema) > 63)
+        REFUSE(destination,
+               "%s.%s: a name in PostgreSQL has at most 63 bytes; give another with table or "
+               "schema",
+               target->to.schema, target->to.name);
+    return NULL;
+}
+
+static void decide_rename(struct nsm_destination *destination, struct nsm_pg_destination *state,
+                          const char *to_schema)
+{
+    state->has_definition = is_from_postgres(destination);
+    const char *const from = only_schema(destination);
+    for (size_t i = 0; i < state->n_tables; i++)
+        state->renames_table = state->renames_table ||
+                               strcmp(state->tables[i].from.name, state->tables[i].to.name) != 0;
+    if (!state->has_definition || !to_schema)
+        return;
+    if (!from) {
+        if (state->n_tables)
+            REFUSE(destination,
+                   "tables of several schemas can't go to the one schema %s: select one schema per "
+                   "namespace",
+                   to_schema);
+        return;
+    }
+    if (strcmp(from, to_schema) != 0 || state->renames_table) {
+        state->from_schema = nsm_arena_strdup(&state->arena, from);
+        state->to_schema = nsm_arena_strdup(&state->arena, to_schema);
+    }
+}
+
+static struct nsm_error *name_targets(struct nsm_destination *destination)
+{
+    struct nsm_pg_destination *const state = nsm_xcalloc(1, sizeof(*state));
+    destination->state = state;
+    const size_t n = destination->shape->n_objects;
+    state->n_tables = n;
+    state->tables = nsm_arena_calloc(&state->arena, n, sizeof(*state->tables));
+    struct nsm_pg_pattern table = {0};
+    const char *const text = nsm_settings_string(destination->selection, "table");
+    if (text)
+        NSM_TRY_WRAP(nsm_pg_pattern_parse(&state->arena, text, false, &table), "option table");
+    if (text && n > 1)
+        REFUSE(destination, "table names one table, but the source has %zu: use schema", n);
+    for (size_t i = 0; i < n; i++)
+        NSM_TRY(name_target(destination, state, &table, i));
+    decide_rename(destination, state,
+                  text ? table.schema : nsm_settings_string(destination->selection, "schema"));
+    return NULL;
+}
+
+/* ---- what stands there ---- */
+
+static bool has_done(const struct inspection *inspection, const struct nsm_destination *destination,
+                     const char *kind, const char *name)
+{
+    const PGresult *const done = inspection->done;
+    const char *const key[] = {destination->namespace_name, kind, name};
+    int low = 0;
+    int high = done ? PQntuples(done) : 0;
+    while (low < high) {
+        const int middle = low + (high - low) / 2;
+        int order = 0;
+        for (int i = 0; i < 3 && order == 0; i++)
+            order = strcmp(PQgetvalue(done, middle, i), key[i]);
+        if (order == 0)
+            return true;
+        if (order < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return false;
+}
+
+static const char *kind_of(const struct nsm_pg_relation *relation)
+{
+    switch (relation->kind) {
+    case 'v':
+        return "VIEW";
+    case 'm':
+        return "MATERIALIZED VIEW";
+    case 'S':
+        return "SEQUENCE";
+    case 'f':
+        return "FOREIGN TABLE";
+    default:
+        return "TABLE";
+    }
+}
+
+static void add_in_the_way(struct nsm_destination *destination,
+                           const struct nsm_pg_relation *relation)
+{
+    struct nsm_pg_destination *const state = destination->state;
+    const size_t i = state->n_in_the_way++;
+    state->in_the_way[i] = (struct nsm_pg_name){
+        .schema = nsm_arena_strdup(&state->arena, relation->schema),
+        .name = nsm_arena_strdup(&state->arena, relation->name),
+    };
+    state->in_the_way_kinds[i] = kind_of(relation);
+    if (destination->if_exists == NSM_IF_EXISTS_REPLACE && !relation->is_owned)
+        REFUSE(destination, "no right to replace %s.%s: only its owner can drop it",
+               relation->schema, relation->name);
+}
+
+static void add_conflict(struct nsm_destination *destination,
+                         const struct nsm_pg_relation *relation)
+{
+    struct nsm_findings *const findings = &destination->target.findings;
+    if (relation->kind == 'r' && relation->reltuples > 0)
+        nsm_findings_add(findings, NSM_FINDING_CONFLICT, "", 1, "table %s.%s holds about %.0f rows",
+                         relation->schema, relation->name, relation->reltuples);
+    else if (relation->kind == 'r' && relation->heap_bytes)
+        nsm_findings_add(findings, NSM_FINDING_CONFLICT, "", 1, "table %s.%s holds rows (%llu KiB)",
+                         relation->schema, relation->name,
+                         (unsigned long long)(relation->heap_bytes >> 10));
+    else
+        nsm_findings_add(findings, NSM_FINDING_CONFLICT, "", 1, "%s %s.%s stands there",
+                         relation->kind == 'r' || relation->kind == 'p' ? "table" : "relation",
+                         relation->schema, relation->name);
+    add_in_the_way(destination, relation);
+}
+
+static bool keeps_rows(const struct nsm_destination *destination)
+{
+    return destination->if_exists == NSM_IF_EXISTS_MERGE ||
+           destination->if_exists == NSM_IF_EXISTS_SKIP;
+}
+
+static void look_at_standing(struct nsm_destination *destination, struct nsm_pg_target *target,
+                             const struct nsm_pg_relation *relation)
+{
+    target->is_standing = true;
+    add_conflict(destination, relation);
+    if (destination->if_exists == NSM_IF_EXISTS_REPLACE)
+        return;
+    if (relation->kind != 'r') {
+        REFUSE(destination, "%s.%s is no plain table at the destination", relation->schema,
+               relation->name);
+        return;
+    }
+    target->is_kept = keeps_rows(destination);
+    if (target->is_kept && !relation->is_insertable)
+        REFUSE(destination, "no right to write to table %s.%s: GRANT SELECT, INSERT, UPDATE on it",
+               relation->schema, relation->name);
+}
+
+/* ---- columns ---- */
+
+/* "numeric(10,2)" and "numeric(12,2)" are one type in binary form. */
+static bool is_same_type(const char *a, const char *b)
+{
+    const size_t len = strcspn(a, "(");
+    return strcspn(b, "(") == len && strncmp(a, b, len) == 0;
+}
+
+static void match_column(const struct inspection *inspection, struct nsm_destination *destination,
+                         const struct nsm_pg_relation *relation, size_t index,
+                         struct nsm_column *column)
+{
+    const struct nsm_object *const shape = &destination->shape->objects[index];
+    const struct nsm_pg_column *const there = nsm_pg_relation_column(relation, column->name);
+    if (!there) {
+        REFUSE(destination, "table %s.%s stands there without column %s", relation->schema,
+               relation->name, column->name);
+        return;
+    }
+    if (there->is_generated) {
+        REFUSE(destination, "column %s of table %s.%s is computed there and can't be written",
+               column->name, relation->schema, relation->name);
+        return;
+    }
+    const char *type_name = NULL;
+    const enum nsm_type type = nsm_pg_type_canonical(&inspection->catalog.types, there->type_oid,
+                                                     there->format_type, &type_name);
+    if (is_from_postgres(destination) && strcmp(shape->format, "binary") == 0 &&
+        type != NSM_OTHER && !is_same_type(type_name, column->type_name))
+        REFUSE(destination,
+               "column %s of table %s.%s has type %s there and %s at the source: change the one or "
+               "the other",
+               column->name, relation->schema, relation->name, type_name, column->type_name);
+    column->type = type;
+    column->type_name = nsm_arena_strdup(&destination->target.arena, type_name);
+}
+
+static void make_column(const struct nsm_destination *destination, struct nsm_arena *arena,
+                        const struct nsm_column *from, struct nsm_column *column)
+{
+    *column = *from;
+    column->name = nsm_arena_strdup(arena, from->name);
+    column->type_name = nsm_arena_strdup(arena, from->type_name);
+    if (is_from_postgres(destination))
+        return;
+    const char *const type_name = nsm_pg_type_for(from);
+    column->type_name = type_name;
+    if (strcmp(type_name, "text") == 0)
+        column->type = NSM_TEXT;
+}
+
+static void add_target(const struct inspection *inspection, struct nsm_destination *destination,
+                       size_t index, const struct nsm_pg_relation *relation)
+{
+    const struct nsm_pg_destination *const state = destination->state;
+    const struct nsm_object *const shape = &destination->shape->objects[index];
+    struct nsm_arena *const arena = &destination->target.arena;
+    struct nsm_object *const object = nsm_census_add_object(&destination->target);
+    *object = *shape;
+    object->schema = nsm_arena_strdup(arena, state->tables[index].to.schema);
+    object->name = nsm_arena_strdup(arena, state->tables[index].to.name);
+    object->model = NSM_MODEL_ROWS;
+    object->n_records = 0;
+    object->n_bytes = 0;
+    object->version = "";
+    object->format = nsm_arena_strdup(arena, shape->format);
+    object->format_reason = "";
+    object->columns = nsm_arena_calloc(arena, shape->n_columns, sizeof(*object->columns));
+    object->key_columns = nsm_arena_calloc(arena, shape->n_key_columns, sizeof(size_t));
+    for (size_t i = 0; i < shape->n_columns; i++) {
+        make_column(destination, arena, &shape->columns[i], &object->columns[i]);
+        if (relation)
+            match_column(inspection, destination, relation, index, &object->columns[i]);
+    }
+    for (size_t i = 0; i < shape->n_key_columns; i++)
+        object->key_columns[i] = shape->key_columns[i];
+}
+
+/* Rows of a kept table are told apart by a key that the destination enforces. */
+static void take_standing_key(struct nsm_destination *destination, size_t index,
+                              const struct nsm_pg_relation *relation)
+{
+    struct nsm_object *const object = &destination->target.objects[index];
+    object->n_key_columns = 0;
+    object->key_columns =
+        nsm_arena_calloc(&destination->target.arena, relation->n_key, sizeof(size_t));
+    for (size_t i = 0; i < relation->n_key; i++) {
+        size_t at = SIZE_MAX;
+        for (size_t k = 0; k < relation->n_columns; k++) {
+            if (relation->columns[k].number != relation->key[i])
+                continue;
+            for (size_t c = 0; c < object->n_columns; c++)
+                at = strcmp(object->columns[c].name, relation->columns[k].name) == 0 ? c : at;
+        }
+        if (at == SIZE_MAX) {
+            object->n_key_columns = 0;
+            break;
+        }
+        object->key_columns[object->n_key_columns++] = at;
+    }
+    if (!object->n_key_columns)
+        REFUSE(destination,
+               "table %s.%s has no primary key or unique not null columns that the source has too: "
+               "its rows can't be told apart for if_exists: merge or skip",
+               relation->schema, relation->name);
+}
+
+/* ---- rights and surroundings ---- */
+
+static void look_at_schema(const struct inspection *inspection, struct nsm_destination *destination,
+                           const char *name)
+{
+    const struct nsm_pg_schema *const schema = nsm_pg_catalog_schema(&inspection->catalog, name);
+    if (!schema && !inspection->catalog.can_create_schema)
+        REFUSE(destination,
+               "schema %s does not exist and this role can't create it: GRANT CREATE ON DATABASE "
+               "%s to %s",
+               name, inspection->catalog.database, inspection->catalog.user);
+    else if (!schema)
+        nsm_findings_add(&destination->target.findings, NSM_FINDING_CREATE, "", 1, "schema %s",
+                         name);
+    else if (!schema->can_create)
+        REFUSE(destination, "no right to make tables in schema %s: GRANT CREATE ON SCHEMA %s to %s",
+               name, name, inspection->catalog.user);
+}
+
+static void look_at_schemas(const struct inspection *inspection,
+                            struct nsm_destination *destination)
+{
+    const struct nsm_pg_destination *const state = destination->state;
+    bool makes_any = state->n_tables == 0 && state->has_definition;
+    for (size_t i = 0; i < state->n_tables; i++) {
+        const struct nsm_pg_target *const target = &state->tables[i];
+        if (target->is_kept || target->is_ours)
+            continue;
+        makes_any = true;
+        bool is_known = false;
+        for (size_t k = 0; k < i && !is_known; k++)
+            is_known = strcmp(state->tables[k].to.schema, target->to.schema) == 0;
+        if (!is_known)
+            look_at_schema(inspection, destination, target->to.schema);
+    }
+    const struct nsm_pg_schema *const standing =
+        state->from_schema ? nsm_pg_catalog_schema(&inspection->catalog, state->from_schema) : NULL;
+    if (standing && makes_any && strcmp(state->from_schema, state->to_schema) != 0 &&
+        !standing->is_owned)
+        REFUSE(destination,
+               "schema %s stands at the destination and is not ours: to make %s from its "
+               "definition it is renamed for a moment, which only its owner can do",
+               state->from_schema, state->to_schema);
+}
+
+static void look_at_server(const struct inspection *inspection, struct nsm_destination *destination)
+{
+    const struct nsm_pg_catalog *const catalog = &inspection->catalog;
+    if (catalog->is_standby || catalog->is_read_only)
+        REFUSE(destination, "the server is %s: name a primary that can be written to in url",
+               catalog->is_standby ? "a standby" : "read-only");
+    if (catalog->has_state_schema ? !catalog->can_use_state_schema : !catalog->can_create_schema)
+        REFUSE(destination,
+               "no right to make schema nsmigrate, which holds the checkpoints: GRANT CREATE ON "
+               "DATABASE %s to %s",
+               catalog->database, catalog->user);
+}
+
+static bool is_listed(const PGresult *result, const char *name)
+{
+    for (int row = 0; result && row < PQntuples(result); row++) {
+        if (strcmp(PQgetvalue(result, row, 0), name) == 0)
+            return true;
+    }
+    return false;
+}
+
+static void look_at_source(const struct inspection *inspection, struct nsm_destination *destination)
+{
+    const struct nsm_pg_source *const source = source_of(destination);
+    const struct nsm_pg_destination *const state = destination->state;
+    if (!source)
+        return;
+    for (size_t i = 0; i < source->n_type_names; i++) {
+        if (is_listed(inspection->types, source->type_names[i]))
+            REFUSE(destination,
+                   "type %s does not exist in database %s: create it, or the extension that "
+                   "brings it, first",
+                   source->type_names[i], inspection->catalog.database);
+    }
+    for (size_t i = 0; i < source->n_owners; i++) {
+        if (is_listed(inspection->roles, source->owners[i]))
+            NOTE(destination, "role %s does not exist there: what it owns will belong to %s",
+                 source->owners[i], inspection->catalog.user);
+    }
+    if (!inspection->catalog.is_superuser && source->n_owners)
+        NOTE(destination, "all that is made will belong to %s, who is no superuser",
+             inspection->catalog.user);
+    if (strcmp(source->identity, inspection->catalog.identity) != 0)
+        return;
+    for (size_t i = 0; i < state->n_tables; i++) {
+        if (is_same_name(&state->tables[i].from, &state->tables[i].to))
+            REFUSE(destination, "table %s.%s is its own source: give another schema or table",
+                   state->tables[i].to.schema, state->tables[i].to.name);
+    }
+}
+
+/* Views, sequences and the like of a whole schema whose names are taken. */
+static void look_at_others(const struct inspection *inspection, struct nsm_destination *destination)
+{
+    const struct nsm_pg_source *const source = source_of(destination);
+    const struct nsm_pg_destination *const state = destination->state;
+    if (!source || state->is_prepared || keeps_rows(destination))
+        return;
+    for (size_t i = 0; i < source->n_others; i++) {
+        struct nsm_pg_name name = source->others[i];
+        if (state->to_schema)
+            name.schema = state->to_schema;
+        const struct nsm_pg_relation *const relation =
+            nsm_pg_catalog_find(&inspection->catalog, name.schema, name.name);
+        if (relation)
+            add_conflict(destination, relation);
+    }
+}
+
+/* ---- one destination ---- */
+
+static void look_at_table(const struct inspection *inspection, struct nsm_destination *destination,
+                          size_t i)
+{
+    struct nsm_pg_destination *const state = destination->state;
+    struct nsm_pg_target *const target = &state->tables[i];
+    const struct nsm_pg_relation *relation =
+        nsm_pg_catalog_find(&inspection->catalog, target->to.schema, target->to.name);
+    struct nsm_buf name NSM_CLEANUP(nsm_buf_release) = NSM_BUF_TEXT;
+    nsm_pg_quote_qualified(&name, target->to.schema, target->to.name);
+    /* The ledger's word is enough where nothing could be dropped or mixed up because of it. */
+    target->is_ours =
+        relation && (has_done(inspection, destination, NSM_PG_DONE_TABLE, name.ptr) ||
+                     (destination->is_ours && destination->if_exists == NSM_IF_EXISTS_FAIL));
+    if (relation && !target->is_ours)
+        look_at_standing(destination, target, relation);
+    if (!relation)
+        nsm_findings_add(&destination->target.findings, NSM_FINDING_CREATE, "", 1, "table %s.%s",
+                         target->to.schema, target->to.name);
+    if (relation && !target->is_ours && !target->is_kept)
+        relation = NULL;
+    add_target(inspection, destination, i, relation);
+    if (target->is_kept)
+        take_standing_key(destination, i, relation);
+}
+
+static void set_identity(const struct inspection *inspection, struct nsm_destination *destination)
+{
+    const struct nsm_pg_source *const source = source_of(destination);
+    const struct nsm_pg_destination *const state = destination->state;
+    struct nsm_buf text NSM_CLEANUP(nsm_buf_release) = NSM_BUF_TEXT;
+    nsm_buf_printf(&text, "%s/", inspection->catalog.identity);
+    if (source && source->selection.schema) {
+        nsm_pg_quote_ident(&text, state->to_schema ? state->to_schema : source->selection.schema);
+    } else {
+        for (size_t i = 0; i < state->n_tables; i++) {
+            if (i)
+                nsm_buf_append_char(&text, ',');
+            nsm_pg_quote_qualified(&text, state->tables[i].to.schema, state->tables[i].to.name);
+        }
+    }
+    destination->target.identity =
+        nsm_arena_copy(&destination->target.arena, nsm_buf_view(&text)).ptr;
+}
+
+static void inspect_one(const struct inspection *inspection, struct nsm_destination *destination)
+{
+    struct nsm_pg_destination *const state = destination->state;
+    const struct nsm_pg_source *const source = source_of(destination);
+    const size_t n_most = state->n_tables + (source ? source->n_others : 0);
+    state->in_the_way = nsm_arena_calloc(&state->arena, n_most, sizeof(*state->in_the_way));
+    state->in_the_way_kinds = nsm_arena_calloc(&state->arena, n_most, sizeof(char *));
+    state->is_prepared = has_done(inspection, destination, NSM_PG_DONE_PREPARED, "");
+    state->is_superuser = inspection->catalog.is_superuser;
+    state->identity = nsm_arena_strdup(&state->arena, inspection->catalog.identity);
+    state->is_to_schema_standing =
+        state->to_schema && nsm_pg_catalog_schema(&inspection->catalog, state->to_schema);
+    for (size_t i = 0; i < state->n_tables; i++)
+        look_at_table(inspection, destination, i);
+    look_at_others(inspection, destination);
+    look_at_server(inspection, destination);
+    look_at_schemas(inspection, destination);
+    look_at_source(inspection, destination);
+    set_identity(inspection, destination);
+}
+
+/* ---- two to one ---- */
+
+struct claim {
+    const struct nsm_pg_name *name;
+    struct nsm_destination *destination;
+};
+
+static int compare_claims(const void *a, const void *b)
+{
+    const struct claim *const left = a;
+    const struct claim *const right = b;
+    const int order = strcmp(left->name->schema, right->name->schema);
+    return order ? order : strcmp(left->name->name, right->name->name);
+}
+
+static void find_collisions(struct nsm_destination **destinations, size_t n_destinations)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < n_destinations; i++)
+        n += ((const struct nsm_pg_destination *)destinations[i]->state)->n_tables;
+    struct claim *claims NSM_CLEANUP(nsm_freep) = nsm_xcalloc(n + 1, sizeof(*claims));
+    size_t at = 0;
+    for (size_t i = 0; i < n_destinations; i++) {
+        const struct nsm_pg_destination *const state = destinations[i]->state;
+        for (size_t k = 0; k < state->n_tables; k++)
+            claims[at++] = (struct claim){&state->tables[k].to, destinations[i]};
+    }
+    qsort(claims, n, sizeof(*claims), compare_claims);
+    for (size_t i = 1; i < n; i++) {
+        if (compare_claims(&claims[i - 1], &claims[i]) == 0)
+            REFUSE(claims[i].destination,
+                   "table %s.%s is the destination of two tables (namespaces "
+                   "%s and %s)",
+                   claims[i].name->schema, claims[i].name->name,
+                   claims[i - 1].destination->namespace_name,
+                   claims[i].destination->namespace_name);
+    }
+}
+
+/* ---- the pass ---- */
+
+static struct nsm_error *load_catalog(struct inspection *inspection,
+                                      struct nsm_destination **destinations, size_t n_destinations)
+{
+    struct nsm_buf schemas NSM_CLEANUP(nsm_buf_release) = NSM_BUF_TEXT;
+    nsm_pg_array_begin(&schemas);
+    for (size_t i = 0; i < n_destinations; i++) {
+        const struct nsm_pg_destination *const state = destinations[i]->state;
+        const struct nsm_pg_source *const source = source_of(destinations[i]);
+        const char *last = "";
+        for (size_t k = 0; k < state->n_tables; k++) {
+            if (strcmp(state->tables[k].to.schema, last) != 0)
+                nsm_pg_array_add(&schemas, state->tables[k].to.schema);
+            last = state->tables[k].to.schema;
+        }
+        if (state->from_schema)
+            nsm_pg_array_add(&schemas, state->from_schema);
+        if (state->to_schema)
+            nsm_pg_array_add(&schemas, state->to_schema);
+        else if (source && source->selection.schema)
+            nsm_pg_array_add(&schemas, source->selection.schema);
+    }
+    nsm_pg_array_end(&schemas);
+    NSM_TRY(nsm_buf_error(&schemas));
+    return nsm_pg_catalog_load(inspection->conn, inspection->ctx, schemas.ptr,
+                               &inspection->catalog);
+}
+
+/* Which of the names, of all namespaces, the destination does not have. */
+static struct nsm_error *load_missing(struct inspection *inspection,
+                                      struct nsm_destination **destinations, size_t n_destinations)
+{
+    struct nsm_buf types NSM_CLEANUP(nsm_buf_release) = NSM_BUF_TEXT;
+    struct nsm_buf roles NSM_CLEANUP(nsm_buf_release) = NSM_BUF_TEXT;
+    nsm_pg_array_begin(&types);
+    nsm_pg_array_begin(&roles);
+    for (size_t i = 0; i < n_destinations; i++) {
+        const struct nsm_pg_source *const source = source_of(destinations[i]);
+        for (size_t k = 0; source && k < source->n_type_names; k++)
+            nsm_pg_array_add(&types, source->type_names[k]);
+        for (size_t k = 0; source && k < source->n_owners; k++)
+            nsm_pg_array_add(&roles, source->owners[k]);
+    }
+    nsm_pg_array_end(&types);
+    nsm_pg_array_end(&roles);
+    const char *const type_params[] = {types.ptr};
+    const char *const role_params[] = {roles.ptr};
+    NSM_TRY_WRAP(nsm_pg_query(inspection->conn, inspection->ctx,
+                              "SELECT DISTINCT x FROM unnest($1::text[]) x"
+                              " WHERE to_regtype(x) IS NULL",
+                              type_params, 1, &inspection->types),
+                 "look for the types");
+    return nsm_error_wrap(
+        nsm_pg_query(inspection->conn, inspection->ctx,
+                     "SELECT DISTINCT x FROM unnest($1::text[]) x WHERE NOT EXISTS"
+                     " (SELECT FROM pg_roles r WHERE r.rolname = x)",
+                     role_params, 1, &inspection->roles),
+        "look for the roles");
+}
+
+static void inspection_release(struct inspection *inspection)
+{
+    PQclear(inspection->done);
+    PQclear(inspection->types);
+    PQclear(inspection->roles);
+    nsm_pg_catalog_release(&inspection->catalog);
+    nsm_pg_release(inspection->conn);
+}
+
+struct nsm_error *nsm_pg_inspect(struct nsm_backend *backend, struct nsm_context *ctx,
+                                 struct nsm_destination **destinations, size_t n_destinations)
+{
+    struct inspection inspection NSM_CLEANUP(inspection_release) = {.ctx = ctx};
+    NSM_TRY(nsm_pg_acquire((struct nsm_pg_backend *)backend, ctx, &inspection.conn));
+    for (size_t i = 0; i < n_destinations; i++)
+        NSM_TRY_WRAP(name_targets(destinations[i]), "namespace %s",
+                     destinations[i]->namespace_name);
+    NSM_TRY(nsm_pg_exec(inspection.conn, ctx, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"));
+    NSM_TRY(load_catalog(&inspection, destinations, n_destinations));
+    NSM_TRY(nsm_pg_state_load(inspection.conn, ctx, backend, &inspection.done));
+    NSM_TRY(load_missing(&inspection, destinations, n_destinations));
+    NSM_TRY(nsm_pg_exec(inspection.conn, ctx, "COMMIT"));
+    for (size_t i = 0; i < n_destinations; i++)
+        inspect_one(&inspection, destinations[i]);
+    find_collisions(destinations, n_destinations);
+    return NULL;
+}
+
+void nsm_pg_release_destination(struct nsm_destination *destination)
+{
+    struct nsm_pg_destination *const state = destination->state;
+    if (!state)
+        return;
+    nsm_arena_release(&state->arena);
+    free(state);
+    destination->state = NULL;
+}

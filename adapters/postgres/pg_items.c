@@ -1,0 +1,158 @@
+/*
+ * Running the items of a definition, each for itself, so that one can be left out where something
+ * stands already, and rights fail alone.
+ */
+#include "adapters/postgres/pg_items.h"
+
+#include "adapters/postgres/pg_error.h"
+#include "migrate/base/alloc.h"
+
+/* SQLSTATEs, NULL at the end. */
+struct tolerated {
+    const char *states[8];
+};
+
+static bool is_tolerable(const PGresult *result, const struct tolerated *tolerated)
+{
+    for (size_t i = 0; tolerated->states[i]; i++) {
+        if (nsm_pg_has_state(result, tolerated->states[i]))
+            return true;
+    }
+    return false;
+}
+
+/* Runs a statement; one that fails with one of these states is as if it had not been there. */
+static struct nsm_error *exec_tolerant(struct nsm_pg_conn *conn, struct nsm_context *ctx,
+                                       struct nsm_str sql, const struct tolerated *tolerated,
+                                       bool *ret_is_done)
+{
+    char *text NSM_CLEANUP(nsm_freep) = nsm_xstrndup(sql);
+    NSM_TRY(nsm_pg_exec(conn, ctx, "SAVEPOINT nsmigrate_item"));
+    NSM_TRY(nsm_pg_send(conn, ctx, text));
+    struct nsm_error *error NSM_CLEANUP(nsm_error_freep) = NULL;
+    bool is_tolerated = false;
+    for (;;) {
+        PGresult *result NSM_CLEANUP(nsm_pg_resultp) = NULL;
+        NSM_TRY(nsm_pg_next_result(conn, ctx, &result));
+        if (!result)
+            break;
+        if (PQresultStatus(result) == PGRES_FATAL_ERROR && !error) {
+            error = nsm_pg_result_error(result);
+            is_tolerated = is_tolerable(result, tolerated);
+        }
+    }
+    *ret_is_done = !error;
+    if (error && !is_tolerated)
+        return NSM_STEAL(error);
+    return nsm_pg_exec(conn, ctx,
+                       error ? "ROLLBACK TO SAVEPOINT nsmigrate_item"
+                             : "RELEASE SAVEPOINT nsmigrate_item");
+}
+
+/* Rights and owners name roles that the destination may not have; inspect has said so. */
+static struct nsm_error *exec_rights(struct nsm_pg_conn *conn, struct nsm_context *ctx,
+                                     struct nsm_str sql)
+{
+    static const struct tolerated tolerated = {{"42704", "42501", "0LP01"}};
+    struct nsm_str rest = sql;
+    struct nsm_str statement = {0};
+    bool is_done = false;
+    while (nsm_pg_next_statement(&rest, &statement))
+        NSM_TRY(exec_tolerant(conn, ctx, statement, &tolerated, &is_done));
+    return NULL;
+}
+
+static bool keeps_rows(const struct nsm_destination *destination)
+{
+    return destination->if_exists == NSM_IF_EXISTS_MERGE ||
+           destination->if_exists == NSM_IF_EXISTS_SKIP;
+}
+
+static bool is_rights_item(const struct nsm_pg_item *item)
+{
+    return strcmp(item->type, "ACL") == 0 || strcmp(item->type, "DEFAULT ACL") == 0;
+}
+
+static struct nsm_error *run_item(struct nsm_pg_conn *conn, struct nsm_context *ctx,
+                                  const struct nsm_destination *destination,
+                                  const struct nsm_pg_item *item)
+{
+    static const struct tolerated duplicates = {{"42P07", "42710", "42723", "42P06", "42P16"}};
+    bool is_done = true;
+    if (is_rights_item(item))
+        return exec_rights(conn, ctx, item->sql);
+    if (strcmp(item->type, "SCHEMA") != 0 && item->sql.len) {
+        char *sql NSM_CLEANUP(nsm_freep) = nsm_xstrndup(item->sql);
+        /* What stands is kept under merge and skip, whatever it is. */
+        if (keeps_rows(destination))
+            NSM_TRY(exec_tolerant(conn, ctx, item->sql, &duplicates, &is_done));
+        else
+            NSM_TRY(nsm_pg_exec(conn, ctx, sql));
+    }
+    return is_done ? exec_rights(conn, ctx, item->owner_sql) : NULL;
+}
+
+struct nsm_error *nsm_pg_run_item(struct nsm_pg_conn *conn, struct nsm_context *ctx,
+                                  const struct nsm_destination *destination,
+                                  const struct nsm_pg_item *item)
+{
+    const bool has_schema = *item->schema && strcmp(item->schema, "-") != 0;
+    return nsm_error_wrap(run_item(conn, ctx, destination, item), "make %s %s%s%s", item->type,
+                          has_schema ? item->schema : "", has_schema ? "." : "", item->name);
+}
+
+/* ---- which items ---- */
+
+static bool is_kept_table(const struct nsm_pg_destination *state, const struct nsm_pg_item *item)
+{
+    for (size_t i = 0; i < state->n_tables; i++) {
+        const struct nsm_pg_target *const target = &state->tables[i];
+        if (target->is_kept && strcmp(target->from.name, item->name) == 0 &&
+            strcmp(target->from.schema, item->schema) == 0)
+            return true;
+    }
+    return false;
+}
+
+static bool is_in(uint64_t id, const uint64_t *ids, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (ids[i] == id)
+            return true;
+    }
+    return false;
+}
+
+/* Whether an item is a kept table, or is about one (its defaults, its comment): then it is left as
+ * it stands. A sequence or a view that a table needs is not about it, so only the item's own needs
+ * are looked at, and those of tables not at all. */
+bool nsm_pg_item_is_kept(const struct nsm_pg_destination *state, const struct nsm_pg_item *item,
+                         const uint64_t *kept, size_t n_kept)
+{
+    static const char *const about[] = {"DEFAULT",
+                                        "COMMENT",
+                                        "ACL",
+                                        "CONSTRAINT",
+                                        "TABLE ATTACH",
+                                        "SEQUENCE OWNED BY",
+                                        "CHECK CONSTRAINT",
+                                        "SEQUENCE",
+                                        "FK CONSTRAINT",
+                                        "INDEX",
+                                        "TRIGGER",
+                                        "RULE",
+                                        "POLICY",
+                                        "ROW SECURITY",
+                                        "STATISTICS",
+                                        "INDEX ATTACH"};
+    if (strcmp(item->type, "TABLE") == 0)
+        return is_kept_table(state, item);
+    bool is_about = false;
+    for (size_t i = 0; i < NSM_COUNT_OF(about) && !is_about; i++)
+        is_about = strcmp(item->type, about[i]) == 0;
+    for (size_t i = 0; is_about && i < item->n_needs; i++) {
+        if (is_in(item->needs[i], kept, n_kept))
+            return true;
+    }
+    return false;
+}

@@ -1,0 +1,454 @@
+/*
+ * What must exist before the rows: schemas, types, functions, tables. All of it is made in one
+ * transaction, together with the note that it is ours, so there is never a half.
+ *
+ * Where the source is a Postgres, the objects come from its definition, item by item. A definition
+ * names its schema everywhere, so a rename is left to the server: in the transaction, a standing
+ * schema of the original name steps aside, the script makes its own, and both get their final names;
+ * nobody else ever sees it. What comes after the rows (indexes, constraints, triggers) would need
+ * the same while it runs for hours; so after a rename the whole definition is first made on empty
+ * tables, dumped from there under its new name, and made again from that.
+ */
+#include "adapters/postgres/pg_definition.h"
+#include "adapters/postgres/pg_items.h"
+
+#include "adapters/postgres/pg_text.h"
+#include "migrate/base/alloc.h"
+
+/* Only ever seen inside of one transaction. */
+#define ASIDE_SCHEMA "nsmigrate_aside"
+#define MADE_SCHEMA  "nsmigrate_made"
+
+struct preparation {
+    struct nsm_destination *destination;
+    struct nsm_pg_destination *state;
+    struct nsm_context *ctx;
+    struct nsm_pg_conn *conn;
+    const char *from_schema, *to_schema; /* the rename that is asked for; NULL: none */
+};
+
+static struct nsm_error *exec_buf(const struct preparation *preparation, const struct nsm_buf *sql)
+{
+    NSM_TRY(nsm_buf_error(sql));
+    return nsm_pg_exec(preparation->conn, preparation->ctx, sql->ptr);
+}
+
+/* ---- schemas ---- */
+
+static struct nsm_error *has_schema(const struct preparation *preparation, const char *name,
+                                    bool *ret)
+{
+    const char *const params[] = {name};
+    PGresult *result NSM_CLEANUP(nsm_pg_resultp) = NULL;
+    NSM_TRY(nsm_pg_query(preparation->conn, preparation->ctx,
+                         "SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = $1)", params, 1,
+                         &result));
+    *ret = nsm_pg_get_bool(result, 0, 0);
+    return NULL;
+}
+
+static struct nsm_error *make_schema(const struct preparation *preparation, const char *name)
+{
+    bool is_standing = false;
+    NSM_TRY(has_schema(preparation, name, &is_standing));
+    if (is_standing)
+        return NULL;
+    struct nsm_buf sql NSM_CLEANUP(nsm_buf_release) = NSM_BUF_TEXT;
+    nsm_buf_append_cstr(&sql, "CREATE SCHEMA ");
+    nsm_pg_quote_ident(&sql, name);
+    return nsm_error_wrap(exec_buf(preparation, &sql), "make schema %s", name);
+}
+
+static struct nsm_error *rename_schema(const struct preparation *preparation, const char *from,
+                                       const char *to)
+{
+    struct nsm_buf sql NSM_CLEANUP(nsm_buf_release) = NSM_BUF_TEXT;
+    nsm_buf_append_cstr(&sql, "ALTER SCHEMA ");
+    nsm_pg_quote_ident(&sql, from);
+    nsm_buf_append_cstr(&sql, " RENAME TO ");
+    nsm_pg_quote_ident(&sql, to);
+    return nsm_error_wrap(exec_buf(preparation, &sql), "rename schema %s", from);
+}
+
+/* ---- the definition ---- */
+
+static struct nsm_error *run_script(const struct preparation *preparation, const char *archive,
+                                    const char *section)
+{
+    struct nsm_arena arena NSM_CLEANUP(nsm_arena_release) = NSM_ARENA_INIT;
+    struct nsm_buf text NSM_CLEANUP(nsm_buf_release) = NSM_BUF_TEXT;
+    struct nsm_pg_script script = {0};
+    NSM_TRY_WRAP(nsm_pg_restore_script(preparation->ctx, archive, section,
+                                       preparation->state->is_superuser, &arena, &text, &script),
+                 "read the definitions");
+    uint64_t *kept NSM_CLEANUP(nsm_freep) = nsm_xcalloc(script.n_items + 1, sizeof(*kept));
+    size_t n_kept = 0;
+    for (size_t i = 0; i < script.n_items; i++) {
+        const struct nsm_pg_item *const item = &script.items[i];
+        if (nsm_pg_item_is_kept(preparation->state, item, kept, n_kept)) {
+            kept[n_kept++] = item->dump_id;
+            continue;
+        }
+        if (strcmp(item->type, "SCHEMA") == 0)
+            NSM_TRY(make_schema(preparation, item->name));
+        NSM_TRY(
+            nsm_pg_run_item(preparation->conn, preparation->ctx, preparation->destination, item));
+    }
+    return NULL;
+}
+
+/* ---- a rename ---- */
+
+static struct nsm_error *note_template(const struct preparation *preparation, const char *name)
+{
+    return nsm_pg_state_add(preparation->conn, preparation->ctx, preparation->destination,
+                            NSM_PG_DONE_TEMPLATE, name);
+}
+
+/* The word for ALTER and DROP; the server's own word for it but in one case. */
+static const char *object_word(const char *type)
+{
+    return strcmp(type, "statistics object") == 0 ? "STATISTICS" : type;
+}
+
+static struct nsm_error *move_object(const struct preparation *preparation,
+                                     const char *const *object, const char *type,
+                                     const char *identity)
+{
+    struct nsm_buf sql NSM_CLEANUP(nsm_buf_release) = NSM_BUF_TEXT;
+    nsm_buf_printf(&sql, "ALTER %s %s SET SCHEMA ", object_word(type), identity);
+    nsm_pg_quote_ident(&sql, preparation->to_schema);
+    NSM_TRY_WRAP(exec_buf(preparation, &sql), "move %s to schema %s", identity,
+                 preparation->to_schema);
+    PGresult *result NSM_CLEANUP(nsm_pg_resultp) = NULL;
+    NSM_TRY(nsm_pg_query(preparation->conn, preparation->ctx,
+                         "SELECT identity FROM pg_identify_object($1, $2, 0)", object, 2, &result));
+    nsm_buf_clear(&sql);
+    nsm_buf_printf(&sql, "%s IF EXISTS %s", object_word(type), PQgetvalue(result, 0, 0));
+    return note_template(preparation, sql.ptr);
+}
+
+/* Moves all objects of a schema that was just made to one that stands; the rest of the first,
+ * nothing, is dropped. */
+static struct nsm_error *move_objects(const struct preparation *preparation, const char *from)
+{
+    static const char sql[] =
+        "SELECT i.type, i.identity, d.classid, d.objid FROM pg_depend d, LATERAL"
+        " pg_identify_object(d.classid, d.objid, d.objsubid) i"
+        " WHERE d.refclassid = 'pg_namespace'::regclass"
+        " AND d.refobjid = (SELECT oid FROM pg_namespace WHERE nspname = $1) AND d.deptype = 'n'"
+        " AND i.type <> 'default acl'"
+        " AND NOT (d.classid = 'pg_class'::regclass AND EXISTS (SELECT FROM pg_depend o"
+        "  WHERE o.classid = d.classid AND o.objid = d.objid AND o.deptype IN ('a', 'i')"
+        "  AND o.refclassid = 'pg_class'::regclass AND o.refobjsubid > 0))"
+        " ORDER BY d.objid";
+    const char *const params[] = {from};
+    PGresult *result NSM_CLEANUP(nsm_pg_resultp) = NULL;
+    NSM_TRY(nsm_pg_query(preparation->conn, preparation->ctx, sql, params, 1, &result));
+    for (int row = 0; row < PQntuples(result); row++) {
+        const char *const object[] = {PQgetvalue(result, row, 2), PQgetvalue(result, row, 3)};
+        NSM_TRY(move_object(preparation, object, PQgetvalue(result, row, 0),
+                            PQgetvalue(result, row, 1)));
+    }
+    struct nsm_buf statement NSM_CLEANUP(nsm_buf_release) = NSM_BUF_TEXT;
+    nsm_buf_append_cstr(&statement, "DROP SCHEMA ");
+    nsm_pg_quote_ident(&statement, from);
+    return exec_buf(preparation, &statement);
+}
+
+static struct nsm_error *rename_tables(const struct preparation *preparation)
+{
+    struct nsm_buf sql NSM_CLEANUP(nsm_buf_release) = NSM_BUF_TEXT;
+    for (size_t i = 0; i < preparation->state->n_tables; i++) {
+        const struct nsm_pg_target *const target = &preparation->state->tables[i];
+        if (target->is_kept || strcmp(target->from.name, target->to.name) == 0)
+            continue;
+        nsm_buf_clear(&sql);
+        nsm_buf_append_cstr(&sql, "ALTER TABLE ");
+        nsm_pg_quote_qualified(&sql, target->from.schema, target->from.name);
+        nsm_buf_append_cstr(&sql, " RENAME TO ");
+        nsm_pg_quote_ident(&sql, target->to.name);
+        NSM_TRY(exec_buf(preparation, &sql));
+    }
+    return NULL;
+}
+
+static struct nsm_error *note_schema(const struct preparation *preparation, const char *name)
+{
+    struct nsm_buf text NSM_CLEANUP(nsm_buf_release) = NSM_BUF_TEXT;
+    nsm_buf_append_cstr(&text, "SCHEMA IF EXISTS ");
+    nsm_pg_quote_ident(&text, name);
+    return note_template(preparation, text.ptr);
+}
+
+/* Gives what was made under the original schema's name its place. `is_standing`: the schema that
+ * stood under that name waits aside. */
+static struct nsm_error *settle(const struct preparation *preparation, bool is_standing)
+{
+    const char *const from = preparation->from_schema;
+    const char *const to = preparation->to_schema;
+    if (strcmp(from, to) == 0) { /* only a table is renamed */
+        if (!is_standing)
+            return note_schema(preparation, to);
+        NSM_TRY(rename_schema(preparation, from, MADE_SCHEMA));
+        NSM_TRY(rename_schema(preparation, ASIDE_SCHEMA, from));
+        return move_objects(preparation, MADE_SCHEMA);
+    }
+    bool is_to_standing = false;
+    NSM_TRY(has_schema(preparation, to, &is_to_standing));
+    if (is_to_standing) {
+        NSM_TRY(move_objects(preparation, from));
+    } else {
+        NSM_TRY(rename_schema(preparation, from, to));
+        NSM_TRY(note_schema(preparation, to));
+    }
+    return is_standing ? rename_schema(preparation, ASIDE_SCHEMA, from) : NULL;
+}
+
+/* Runs both sections of the definition under the original name, and gives everything its new one.
+ */
+static struct nsm_error *make_templates(const struct preparation *preparation)
+{
+    const char *const archive = preparation->destination->definition;
+    bool is_standing = false;
+    NSM_TRY(has_schema(preparation, preparation->from_schema, &is_standing));
+    if (is_standing)
+        NSM_TRY(rename_schema(preparation, preparation->from_schema, ASIDE_SCHEMA));
+    NSM_TRY(make_schema(preparation, preparation->from_schema));
+    NSM_TRY(run_script(preparation, archive, "pre-data"));
+    NSM_TRY(run_script(preparation, archive, "post-data"));
+    NSM_TRY(rename_tables(preparation));
+    NSM_TRY(settle(preparation, is_standing));
+    return note_template(preparation, "");
+}
+
+/* The archive of a renamed definition. Any bytes may stand in a namespace's name. */
+const char *nsm_pg_renamed_archive(const struct nsm_destination *destination,
+                                   struct nsm_arena *arena)
+{
+    struct nsm_digest digest = {0};
+    char text[33];
+    nsm_digest_add_raw(&digest, nsm_str_of(destination->namespace_name));
+    nsm_digest_format(&digest, text);
+    return nsm_arena_printf(arena, "%s/postgres-%s.renamed", destination->backend->work_dir, text);
+}
+
+/* The tables under their new names: those of the census, and the partitioned ones over them. */
+static struct nsm_pg_name *renamed_tables(const struct preparation *preparation,
+                                          struct nsm_arena *arena, size_t *ret_n)
+{
+    const struct nsm_pg_source *const source = preparation->destination->source->state;
+    const struct nsm_pg_destination *const state = preparation->state;
+    struct nsm_pg_name *const names = nsm_arena_calloc(arena, source->n_relations, sizeof(*names));
+    size_t n = 0;
+    for (size_t i = 0; i < source->n_relations; i++) {
+        struct nsm_pg_name name = {preparation->to_schema, source->relations[i].name};
+        bool is_kept = false;
+        for (size_t k = 0; k < state->n_tables; k++) {
+            if (strcmp(state->tables[k].from.name, name.name) != 0)
+                continue;
+            is_kept = state->tables[k].is_kept;
+            name = state->tables[k].to;
+            break;
+        }
+        if (!is_kept)
+            names[n++] = name;
+    }
+    *ret_n = n;
+    return names;
+}
+
+static struct nsm_error *dump_templates(const struct preparation *preparation, const char *path)
+{
+    struct nsm_arena arena NSM_CLEANUP(nsm_arena_release) = NSM_ARENA_INIT;
+    const struct nsm_pg_source *const source = preparation->destination->source->state;
+    struct nsm_pg_dump_request request = {
+        .conn = preparation->conn,
+        .schema = source->selection.schema ? preparation->to_schema : NULL,
+        .path = path,
+    };
+    request.tables = renamed_tables(preparation, &arena, &request.n_tables);
+    return nsm_error_wrap(nsm_pg_dump(preparation->ctx, &request), "read the renamed definitions");
+}
+
+static struct nsm_error *drop_templates(const struct preparation *preparation)
+{
+    const char *const params[] = {preparation->destination->backend->run_id,
+                                  preparation->destination->namespace_name};
+    PGresult *result NSM_CLEANUP(nsm_pg_resultp) = NULL;
+    NSM_TRY(nsm_pg_query(preparation->conn, preparation->ctx,
+                         "DELETE FROM nsmigrate.done WHERE run_id = $1 AND namespace = $2"
+                         " AND kind = 'template' RETURNING name",
+                         params, 2, &result));
+    struct nsm_buf sql NSM_CLEANUP(nsm_buf_release) = NSM_BUF_TEXT;
+    for (int row = 0; row < PQntuples(result); row++) {
+        const char *const name = PQgetvalue(result, row, 0);
+        if (!*name)
+            continue;
+        nsm_buf_clear(&sql);
+        nsm_buf_printf(&sql, "DROP %s CASCADE", name);
+        NSM_TRY_WRAP(exec_buf(preparation, &sql), "drop the empty %s", name);
+    }
+    return NULL;
+}
+
+/* ---- tables made from columns ---- */
+
+static struct nsm_error *make_table(const struct preparation *preparation, size_t index)
+{
+    const struct nsm_object *const object = &preparation->destination->target.objects[index];
+    struct nsm_buf sql NSM_CLEANUP(nsm_buf_release) = NSM_BUF_TEXT;
+    NSM_TRY(make_schema(preparation, object->schema));
+    nsm_buf_append_cstr(&sql, "CREATE TABLE ");
+    nsm_pg_quote_qualified(&sql, object->schema, object->name);
+    nsm_buf_append_cstr(&sql, " (");
+    for (size_t i = 0; i < object->n_columns; i++) {
+        nsm_buf_append_cstr(&sql, i ? ", " : "");
+        nsm_pg_quote_ident(&sql, object->columns[i].name);
+        nsm_buf_printf(&sql, " %s%s", object->columns[i].type_name,
+                       object->columns[i].is_not_null ? " NOT NULL" : "");
+    }
+    nsm_buf_append_char(&sql, ')');
+    return nsm_error_wrap(exec_buf(preparation, &sql), "make table %s.%s", object->schema,
+                          object->name);
+}
+
+static struct nsm_error *make_tables(const struct preparation *preparation)
+{
+    for (size_t i = 0; i < preparation->state->n_tables; i++) {
+        if (!preparation->state->tables[i].is_kept)
+            NSM_TRY(make_table(preparation, i));
+    }
+    return NULL;
+}
+
+/* ---- replace ---- */
+
+/* One statement per kind, views before the tables they read, and never CASCADE: what depends on
+ * them from elsewhere is not ours to drop, and the server names it. */
+static struct nsm_error *drop_in_the_way(const struct preparation *preparation)
+{
+    static const char *const kinds[] = {"VIEW", "MATERIALIZED VIEW", "TABLE", "FOREIGN TABLE",
+                                        "SEQUENCE"};
+    const struct nsm_pg_destination *const state = preparation->state;
+    struct nsm_buf sql NSM_CLEANUP(nsm_buf_release) = NSM_BUF_TEXT;
+    for (size_t k = 0; k < NSM_COUNT_OF(kinds); k++) {
+        size_t n = 0;
+        nsm_buf_clear(&sql);
+        for (size_t i = 0; i < state->n_in_the_way; i++) {
+            if (strcmp(state->in_the_way_kinds[i], kinds[k]) != 0)
+                continue;
+            if (n++ == 0)
+                nsm_buf_printf(&sql, "DROP %s IF EXISTS ", kinds[k]);
+            else
+                nsm_buf_append_cstr(&sql, ", ");
+            nsm_pg_quote_qualified(&sql, state->in_the_way[i].schema, state->in_the_way[i].name);
+        }
+        if (n)
+            NSM_TRY_WRAP(exec_buf(preparation, &sql), "replace what stands there");
+    }
+    return NULL;
+}
+
+/* ---- the whole ---- */
+
+static bool keeps_all(const struct nsm_pg_destination *state)
+{
+    for (size_t i = 0; i < state->n_tables; i++) {
+        if (!state->tables[i].is_kept)
+            return false;
+    }
+    return state->n_tables > 0;
+}
+
+static struct nsm_error *begin(const struct preparation *preparation)
+{
+    NSM_TRY(nsm_pg_exec(preparation->conn, preparation->ctx,
+                        "BEGIN; SET LOCAL check_function_bodies = false"));
+    return nsm_pg_state_ensure(preparation->conn, preparation->ctx);
+}
+
+static struct nsm_error *note_tables(const struct preparation *preparation)
+{
+    const struct nsm_pg_destination *const state = preparation->state;
+    for (size_t i = 0; i < state->n_tables; i++) {
+        if (state->tables[i].is_kept)
+            continue;
+        struct nsm_buf name NSM_CLEANUP(nsm_buf_release) = NSM_BUF_TEXT;
+        nsm_pg_quote_qualified(&name, state->tables[i].to.schema, state->tables[i].to.name);
+        NSM_TRY(nsm_pg_state_add(preparation->conn, preparation->ctx, preparation->destination,
+                                 NSM_PG_DONE_TABLE, name.ptr));
+    }
+    return NULL;
+}
+
+static struct nsm_error *finish(const struct preparation *preparation)
+{
+    NSM_TRY(note_tables(preparation));
+    NSM_TRY(nsm_pg_state_add(preparation->conn, preparation->ctx, preparation->destination,
+                             NSM_PG_DONE_PREPARED, ""));
+    return nsm_pg_exec(preparation->conn, preparation->ctx, "COMMIT");
+}
+
+/* Makes the objects in the open transaction. *ret_is_template: they are templates still. */
+static struct nsm_error *make_objects(const struct preparation *preparation, bool *ret_is_template)
+{
+    const struct nsm_destination *const destination = preparation->destination;
+    *ret_is_template = false;
+    if (destination->if_exists == NSM_IF_EXISTS_REPLACE)
+        NSM_TRY(drop_in_the_way(preparation));
+    if (!destination->definition)
+        return make_tables(preparation);
+    if (keeps_all(preparation->state))
+        return NULL;
+    *ret_is_template = preparation->from_schema != NULL;
+    return *ret_is_template ? make_templates(preparation)
+                            : run_script(preparation, destination->definition, "pre-data");
+}
+
+static struct nsm_error *replace_templates(const struct preparation *preparation)
+{
+    struct nsm_arena arena NSM_CLEANUP(nsm_arena_release) = NSM_ARENA_INIT;
+    const char *const path = nsm_pg_renamed_archive(preparation->destination, &arena);
+    NSM_TRY(dump_templates(preparation, path));
+    NSM_TRY(begin(preparation));
+    NSM_TRY(drop_templates(preparation));
+    NSM_TRY(run_script(preparation, path, "pre-data"));
+    return finish(preparation);
+}
+
+static struct nsm_error *prepare(const struct preparation *preparation)
+{
+    bool is_done = false;
+    bool is_template = false;
+    NSM_TRY(begin(preparation));
+    NSM_TRY(nsm_pg_state_has(preparation->conn, preparation->ctx, preparation->destination,
+                             NSM_PG_DONE_PREPARED, "", &is_done));
+    if (is_done)
+        return nsm_pg_exec(preparation->conn, preparation->ctx, "COMMIT");
+    NSM_TRY(nsm_pg_state_has(preparation->conn, preparation->ctx, preparation->destination,
+                             NSM_PG_DONE_TEMPLATE, "", &is_template));
+    if (!is_template)
+        NSM_TRY(make_objects(preparation, &is_template));
+    if (!is_template)
+        return finish(preparation);
+    NSM_TRY(note_tables(preparation));
+    NSM_TRY(nsm_pg_exec(preparation->conn, preparation->ctx, "COMMIT"));
+    return replace_templates(preparation);
+}
+
+struct nsm_error *nsm_pg_prepare(struct nsm_destination *destination, struct nsm_context *ctx)
+{
+    struct nsm_pg_destination *const state = destination->state;
+    struct nsm_pg_conn *conn NSM_CLEANUP(nsm_pg_releasep) = NULL;
+    NSM_TRY(nsm_pg_acquire((struct nsm_pg_backend *)destination->backend, ctx, &conn));
+    const struct preparation preparation = {
+        .destination = destination,
+        .state = state,
+        .ctx = ctx,
+        .conn = conn,
+        .from_schema = state->from_schema,
+        .to_schema = state->to_schema,
+    };
+    return prepare(&preparation);
+}

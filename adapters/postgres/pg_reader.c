@@ -1,0 +1,268 @@
+/*
+ * A reader asks once: COPY streams, so the next rows are always on their way. Nothing is decoded in
+ * lane pgcopy; the only thing taken off is the header and the trailer of the binary stream.
+ *
+ * A table that was rewritten or truncated after the survey looks empty to an older snapshot. The
+ * COPY's own lock keeps that from happening while it runs; what happened before is found at its end
+ * by the table's file.
+ */
+#include "adapters/postgres/pg_reader.h"
+
+#include <poll.h>
+
+#include "adapters/postgres/pg_error.h"
+#include "adapters/postgres/pg_source.h"
+#include "adapters/postgres/pg_text.h"
+#include "migrate/base/clock.h"
+#include "migrate/base/parse.h"
+
+static struct nsm_error *parse_range(struct nsm_str range, uint64_t *ret_begin, uint64_t *ret_end,
+                                     bool *ret_is_open)
+{
+    const char *const dash = range.len ? memchr(range.ptr, '-', range.len) : NULL;
+    const size_t len = dash ? (size_t)(dash - range.ptr) : range.len;
+    const struct nsm_str end = dash ? nsm_str_skip(range, len + 1) : (struct nsm_str){0};
+    *ret_is_open = end.len == 0;
+    if (!dash || !nsm_parse_u64((struct nsm_str){.ptr = range.ptr, .len = len}, ret_begin) ||
+        (!*ret_is_open && !nsm_parse_u64(end, ret_end)))
+        return nsm_error_new(NSM_E_CORRUPT, "the part's range is not one of blocks");
+    return NULL;
+}
+
+struct nsm_error *nsm_pg_write_copy_out(struct nsm_buf *sql, const struct nsm_object *object,
+                                        struct nsm_str range, const char *where, bool is_binary)
+{
+    nsm_buf_append_cstr(sql, "COPY (SELECT ");
+    for (size_t i = 0; i < object->n_columns; i++) {
+        if (i)
+            nsm_buf_append_cstr(sql, ", ");
+        nsm_pg_quote_ident(sql, object->columns[i].name);
+    }
+    nsm_buf_append_cstr(sql, " FROM ONLY ");
+    nsm_pg_quote_qualified(sql, object->schema, object->name);
+    const char *glue = " WHERE ";
+    if (range.len) {
+        uint64_t begin = 0;
+        uint64_t end = 0;
+        bool is_open = false;
+        NSM_TRY(parse_range(range, &begin, &end, &is_open));
+        nsm_buf_printf(sql, "%sctid >= '(%llu,0)'::tid", glue, (unsigned long long)begin);
+        if (!is_open)
+            nsm_buf_printf(sql, " AND ctid < '(%llu,0)'::tid", (unsigned long long)end);
+        glue = " AND ";
+    }
+    /* The line's end closes a comment in the plan's condition. */
+    if (where)
+        nsm_buf_printf(sql, "%s(%s\n)", glue, where);
+    nsm_buf_printf(sql, ") TO STDOUT (FORMAT %s)", is_binary ? "binary" : "text");
+    return nsm_buf_error(sql);
+}
+
+/* Waits for the server to begin sending. */
+static struct nsm_error *start_copy(struct nsm_pg_reader *pg, struct nsm_context *ctx,
+                                    const char *sql)
+{
+    NSM_TRY(nsm_pg_send(pg->conn, ctx, sql));
+    PGresult *result NSM_CLEANUP(nsm_pg_resultp) = NULL;
+    NSM_TRY(nsm_pg_next_result(pg->conn, ctx, &result));
+    if (PQresultStatus(result) != PGRES_COPY_OUT)
+        return nsm_pg_result_error(result);
+    return NULL;
+}
+
+static struct nsm_error *open_conn(struct nsm_pg_reader *pg, struct nsm_context *ctx)
+{
+    const struct nsm_read_request *const request = pg->base.request;
+    const struct nsm_pg_source *const state = request->source->state;
+    NSM_TRY(nsm_pg_begin_read(pg->conn, ctx, state->snapshot_id));
+    struct nsm_buf sql NSM_CLEANUP(nsm_buf_release) = NSM_BUF_TEXT;
+    NSM_TRY(nsm_pg_write_copy_out(&sql, request->object, request->part->range,
+                                  state->selection.where, pg->is_binary));
+    return start_copy(pg, ctx, sql.ptr);
+}
+
+struct nsm_error *nsm_pg_reader_open(struct nsm_reader *reader, struct nsm_context *ctx)
+{
+    struct nsm_pg_reader *const pg = (struct nsm_pg_reader *)reader;
+    const struct nsm_read_request *const request = reader->request;
+    pg->is_binary =
+        request->lane == NSM_LANE_PGCOPY && strcmp(request->object->format, "binary") == 0;
+    if (request->resume.len)
+        return nsm_error_new(NSM_E_CORRUPT, "a part of a table has no place to continue from");
+    NSM_TRY(nsm_pg_acquire((struct nsm_pg_backend *)reader->backend, ctx, &pg->conn));
+    struct nsm_error *const error = open_conn(pg, ctx);
+    if (!error)
+        return NULL;
+    nsm_pg_release(NSM_STEAL(pg->conn));
+    return nsm_error_wrap(error, "read table %s.%s", request->object->schema,
+                          request->object->name);
+}
+
+/* ---- rows ---- */
+
+static struct nsm_error *read_float(struct nsm_batch *batch, struct nsm_value *value)
+{
+    double number = 0;
+    if (!nsm_parse_double(value->bytes, &number))
+        return nsm_error_new(NSM_E_INTERNAL, "the server sent a float that is none");
+    char *const text = nsm_arena_alloc(&batch->arena, 32);
+    value->bytes = (struct nsm_str){.ptr = text, .len = nsm_format_double(number, text)};
+    return NULL;
+}
+
+static struct nsm_error *read_value(struct nsm_batch *batch, const struct nsm_column *column,
+                                    struct nsm_value *value)
+{
+    value->type = column->type;
+    if (column->type == NSM_FLOAT)
+        return read_float(batch, value);
+    if (column->type == NSM_BYTES && !nsm_pg_bytea_decode(&value->bytes))
+        return nsm_error_new(NSM_E_INTERNAL, "the server sent a bytea that is not hexadecimal");
+    return NULL;
+}
+
+struct nsm_error *nsm_pg_read_row(struct nsm_batch *batch, const struct nsm_object *object,
+                                  struct nsm_str row)
+{
+    struct nsm_record *const record = nsm_batch_add(batch, NSM_KIND_ROW, object->n_columns);
+    char *at = nsm_arena_alloc(&batch->arena, row.len + 1);
+    struct nsm_str rest = row;
+    size_t n = 0;
+    struct nsm_str field = {0};
+    bool is_null = false;
+    while (object->n_columns && nsm_pg_copy_read_field(&rest, &at, &field, &is_null)) {
+        if (n == object->n_columns)
+            return nsm_error_new(NSM_E_INTERNAL, "the server sent more than %zu columns", n);
+        struct nsm_value *const value = &record->items[n];
+        if (!is_null) {
+            value->bytes = field;
+            NSM_TRY_WRAP(read_value(batch, &object->columns[n], value), "column %s",
+                         object->columns[n].name);
+        }
+        n++;
+    }
+    if (n != object->n_columns)
+        return nsm_error_new(NSM_E_INTERNAL, "the server sent %zu columns instead of %zu", n,
+                             object->n_columns);
+    nsm_batch_account(batch);
+    return NULL;
+}
+
+static struct nsm_error *add_row(struct nsm_pg_reader *pg, struct nsm_batch *batch,
+                                 struct nsm_str row)
+{
+    const struct nsm_object *const object = pg->base.request->object;
+    if (pg->is_binary && !pg->has_begun) {
+        if (!nsm_pg_binary_skip_header(&row))
+            return nsm_error_new(NSM_E_INTERNAL, "the server sent no header of binary COPY data");
+    }
+    pg->has_begun = true;
+    if (pg->is_binary && (nsm_pg_binary_is_trailer(row) || row.len == 0))
+        return NULL;
+    if (pg->base.request->lane == NSM_LANE_PGCOPY)
+        return nsm_batch_add_raw(batch, row);
+    return nsm_pg_read_row(batch, object, row);
+}
+
+/* ---- the end of a part ---- */
+
+static struct nsm_error *check_file(struct nsm_pg_reader *pg, struct nsm_context *ctx)
+{
+    const struct nsm_read_request *const request = pg->base.request;
+    const struct nsm_pg_source *const state = request->source->state;
+    if (!state->snapshot_id)
+        return NULL;
+    const struct nsm_pg_table *const table = &state->tables[request->part->object];
+    char oid[16];
+    (void)snprintf(oid, sizeof(oid), "%u", table->oid);
+    const char *const params[] = {oid};
+    PGresult *result NSM_CLEANUP(nsm_pg_resultp) = NULL;
+    NSM_TRY(nsm_pg_query(pg->conn, ctx, "SELECT COALESCE(pg_relation_filenode($1), 0)", params, 1,
+                         &result));
+    if (nsm_pg_get_u64(result, 0, 0) != table->filenode)
+        return nsm_error_new(
+            NSM_E_CONFLICT,
+            "the table was rewritten or truncated since it was surveyed: run again");
+    return NULL;
+}
+
+static struct nsm_error *end_copy(struct nsm_pg_reader *pg, struct nsm_context *ctx)
+{
+    NSM_TRY(nsm_pg_finish_results(pg->conn, ctx));
+    NSM_TRY(check_file(pg, ctx));
+    NSM_TRY(nsm_pg_exec(pg->conn, ctx, "COMMIT"));
+    pg->is_end = true;
+    return NULL;
+}
+
+/* Takes rows until the batch is full, the part ends or libpq has no more. *ret_is_waiting: the
+ * server must send more first. */
+static struct nsm_error *take_rows(struct nsm_pg_reader *pg, struct nsm_batch *batch,
+                                   bool *ret_is_waiting, bool *ret_is_over)
+{
+    const struct nsm_read_request *const request = pg->base.request;
+    *ret_is_waiting = false;
+    *ret_is_over = false;
+    while (nsm_batch_count(batch) < request->batch_records &&
+           batch->n_bytes < request->batch_bytes) {
+        char *row = NULL;
+        const int len = PQgetCopyData(pg->conn->pq, &row, 1);
+        if (len == 0) {
+            *ret_is_waiting = true;
+            return NULL;
+        }
+        if (len == -2) {
+            pg->conn->is_broken = true;
+            return nsm_pg_lost_error(pg->conn->pq);
+        }
+        if (len == -1) {
+            *ret_is_over = true;
+            return NULL;
+        }
+        struct nsm_error *const error =
+            add_row(pg, batch, (struct nsm_str){.ptr = row, .len = (size_t)len});
+        PQfreemem(row);
+        if (error)
+            return error;
+    }
+    return NULL;
+}
+
+static struct nsm_error *fill(struct nsm_pg_reader *pg, struct nsm_context *ctx,
+                              struct nsm_batch *batch)
+{
+    struct nsm_error *const ended = nsm_context_error(ctx);
+    if (ended)
+        return ended;
+    for (;;) {
+        bool is_waiting = false;
+        bool is_over = false;
+        NSM_TRY(take_rows(pg, batch, &is_waiting, &is_over));
+        if (is_over)
+            return end_copy(pg, ctx);
+        if (!is_waiting)
+            return NULL;
+        NSM_TRY(nsm_pg_wait(pg->conn, ctx, POLLIN));
+        if (!PQconsumeInput(pg->conn->pq)) {
+            pg->conn->is_broken = true;
+            return nsm_pg_lost_error(pg->conn->pq);
+        }
+    }
+}
+
+struct nsm_error *nsm_pg_read(struct nsm_reader *reader, struct nsm_context *ctx,
+                              struct nsm_batch *batch, bool *ret_is_end)
+{
+    struct nsm_pg_reader *const pg = (struct nsm_pg_reader *)reader;
+    const struct nsm_object *const object = reader->request->object;
+    if (!pg->is_end)
+        NSM_TRY_WRAP(fill(pg, ctx, batch), "read table %s.%s", object->schema, object->name);
+    *ret_is_end = pg->is_end;
+    return NULL;
+}
+
+void nsm_pg_reader_close(struct nsm_reader *reader)
+{
+    struct nsm_pg_reader *const pg = (struct nsm_pg_reader *)reader;
+    nsm_pg_release(NSM_STEAL(pg->conn));
+}

@@ -1,0 +1,36 @@
+/*
+ * Reading a part: one COPY TO STDOUT in a transaction on the source's snapshot, passed through raw
+ * (lane pgcopy) or unescaped into values (lane record).
+ *
+ * Threads: one.
+ */
+#ifndef NSM_ADAPTERS_POSTGRES_PG_READER_H
+#define NSM_ADAPTERS_POSTGRES_PG_READER_H
+
+#include "adapters/postgres/pg_conn.h"
+
+struct nsm_pg_reader {
+    struct nsm_reader base;
+    struct nsm_pg_conn *conn;
+    bool is_binary; /* the form that COPY sends */
+    bool has_begun; /* the first piece, with the header, has come */
+    bool is_end;
+};
+
+struct nsm_error *nsm_pg_reader_open(struct nsm_reader *reader, struct nsm_context *ctx)
+    NSM_MUST_USE;
+struct nsm_error *nsm_pg_read(struct nsm_reader *reader, struct nsm_context *ctx,
+                              struct nsm_batch *batch, bool *ret_is_end) NSM_MUST_USE;
+void nsm_pg_reader_close(struct nsm_reader *reader);
+
+/* One row of COPY text becomes a record of the batch; `object` names its columns. NSM_E_INTERNAL
+ * when the row has not as many fields. */
+struct nsm_error *nsm_pg_read_row(struct nsm_batch *batch, const struct nsm_object *object,
+                                  struct nsm_str row) NSM_MUST_USE;
+
+/* Appends the COPY statement of a part. NSM_E_CORRUPT for a range that is not one. */
+struct nsm_error *nsm_pg_write_copy_out(struct nsm_buf *sql, const struct nsm_object *object,
+                                        struct nsm_str range, const char *where, bool is_binary)
+    NSM_MUST_USE;
+
+#endif

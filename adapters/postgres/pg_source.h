@@ -1,0 +1,64 @@
+/*
+ * A namespace of Postgres as it is read: what survey leaves for the readers, for the definition and
+ * for the destination.
+ *
+ * Threads: immutable after survey.
+ */
+#ifndef NSM_ADAPTERS_POSTGRES_PG_SOURCE_H
+#define NSM_ADAPTERS_POSTGRES_PG_SOURCE_H
+
+#include "adapters/postgres/pg_selection.h"
+
+/* One per object of the census. */
+struct nsm_pg_table {
+    uint32_t oid;
+    uint64_t filenode;
+    uint64_t n_blocks;
+    const char *owner;
+};
+
+/* A relation by its name. */
+struct nsm_pg_name {
+    const char *schema, *name;
+};
+
+struct nsm_pg_sequence {
+    struct nsm_pg_name name;
+    const char *last_value; /* decimal */
+    bool is_called;
+};
+
+struct nsm_pg_source {
+    struct nsm_arena arena;
+    struct nsm_pg_selection selection;
+    const char *snapshot_id;       /* NULL: each statement its own */
+    struct nsm_pg_table *tables;   /* index by index the census's objects */
+    struct nsm_pg_name *relations; /* all tables, also partitioned ones: for the definition */
+    size_t n_relations;
+    struct nsm_pg_sequence *sequences;
+    size_t n_sequences;
+    struct nsm_pg_name *foreign_tables; /* left out of the definition */
+    size_t n_foreign_tables;
+    struct nsm_pg_name *others; /* views, materialized views and sequences of a whole schema */
+    size_t n_others;
+    struct nsm_pg_name *matviews; /* to be filled after the rows */
+    size_t n_matviews;
+    const char **type_names; /* of a user's or an extension's types outside of the schema that is
+                                copied whole: the destination must have them */
+    size_t n_type_names;
+    const char **owners; /* roles that own what is copied */
+    size_t n_owners;
+    const char *identity; /* of server and database */
+};
+
+struct nsm_error *nsm_pg_survey(struct nsm_backend *backend, struct nsm_context *ctx,
+                                struct nsm_source **sources, size_t n_sources) NSM_MUST_USE;
+void nsm_pg_release_source(struct nsm_source *source);
+struct nsm_error *nsm_pg_list(struct nsm_backend *backend, struct nsm_context *ctx, const char *key,
+                              const char *glob, nsm_name_fn *fn, void *arg) NSM_MUST_USE;
+
+/* Begins a read-only transaction on the source's snapshot. NSM_E_UNAVAILABLE when that is lost. */
+struct nsm_error *nsm_pg_begin_read(struct nsm_pg_conn *conn, struct nsm_context *ctx,
+                                    const char *snapshot_id) NSM_MUST_USE;
+
+#endif

@@ -1,0 +1,762 @@
+/*
+ * The census of all namespaces on one database: one exported snapshot, a fixed number of catalog
+ * queries, and then only memory.
+ *
+ * The snapshot is held by a connection of its own for as long as the backend is open; every reader
+ * and pg_dump take it up, so all namespaces show one moment. When that connection is lost, so is
+ * the moment: readers fail with NSM_E_UNAVAILABLE and the next survey makes a new one.
+ *
+ * A table's version is its file (new after a rewrite or TRUNCATE) and the number of row changes
+ * that the statistics count. A backend reports its counts up to ten seconds after it committed, so
+ * a survey that resumes waits for that long where others were active: a change that a version does
+ * not show yet would be lost, while one too many only means a part is copied again.
+ */
+#include "adapters/postgres/pg_source.h"
+
+#include "adapters/postgres/pg_error.h"
+#include "adapters/postgres/pg_text.h"
+#include "migrate/base/alloc.h"
+#include "migrate/base/clock.h"
+#include "migrate/base/parse.h"
+
+/* Statistics of an idle session are reported within this time (PGSTAT_IDLE_INTERVAL). */
+#define STATISTICS_LAG_NS  (10500 * NSM_NS_PER_MS)
+#define MAX_COUNTED_BYTES  ((uint64_t)1 << 20)
+#define MAX_COUNTED_TABLES 2000
+#define UNIONS_PER_QUERY   200
+#define MAX_PARTS          100000
+
+/* ---- the snapshot ---- */
+
+static struct nsm_error *export_snapshot(struct nsm_pg_backend *pg, struct nsm_context *ctx,
+                                         struct nsm_pg_conn **ret_conn, char **ret_id)
+{
+    struct nsm_pg_conn *conn NSM_CLEANUP(nsm_pg_releasep) = NULL;
+    NSM_TRY(nsm_pg_acquire(pg, ctx, &conn));
+    NSM_TRY(nsm_pg_exec(conn, ctx, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"));
+    PGresult *result NSM_CLEANUP(nsm_pg_resultp) = NULL;
+    NSM_TRY_WRAP(nsm_pg_query(conn, ctx, "SELECT pg_export_snapshot()", NULL, 0, &result),
+                 "export a snapshot");
+    *ret_id = nsm_xstrdup(PQgetvalue(result, 0, 0));
+    *ret_conn = NSM_STEAL(conn);
+    return NULL;
+}
+
+/* The id of the living snapshot, copied into the arena; NULL when there is none. */
+static const char *living_snapshot(struct nsm_pg_backend *pg, struct nsm_arena *arena)
+{
+    struct nsm_pg_conn *dead NSM_CLEANUP(nsm_pg_releasep) = NULL;
+    const char *id = NULL;
+    pthread_mutex_lock(&pg->mutex);
+    if (pg->snapshot_conn && nsm_pg_is_alive(pg->snapshot_conn))
+        id = nsm_arena_strdup(arena, pg->snapshot_id);
+    else
+        dead = NSM_STEAL(pg->snapshot_conn);
+    pthread_mutex_unlock(&pg->mutex);
+    if (dead)
+        dead->is_broken = true;
+    return id;
+}
+
+static struct nsm_error *take_snapshot(struct nsm_pg_backend *pg, struct nsm_context *ctx,
+                                       struct nsm_arena *arena, const char **ret_id)
+{
+    const char *id = living_snapshot(pg, arena);
+    if (id) {
+        *ret_id = id;
+        return NULL;
+    }
+    struct nsm_pg_conn *conn NSM_CLEANUP(nsm_pg_releasep) = NULL;
+    char *made NSM_CLEANUP(nsm_freep) = NULL;
+    NSM_TRY(export_snapshot(pg, ctx, &conn, &made));
+    pthread_mutex_lock(&pg->mutex);
+    if (!pg->snapshot_conn) { /* else another thread was faster: its snapshot is everyone's */
+        pg->snapshot_conn = NSM_STEAL(conn);
+        free(pg->snapshot_id);
+        pg->snapshot_id = NSM_STEAL(made);
+    }
+    *ret_id = nsm_arena_strdup(arena, pg->snapshot_id);
+    pthread_mutex_unlock(&pg->mutex);
+    return NULL;
+}
+
+struct nsm_error *nsm_pg_begin_read(struct nsm_pg_conn *conn, struct nsm_context *ctx,
+                                    const char *snapshot_id)
+{
+    NSM_TRY(nsm_pg_exec(conn, ctx, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"));
+    if (!snapshot_id)
+        return NULL;
+    struct nsm_buf sql NSM_CLEANUP(nsm_buf_release) = NSM_BUF_TEXT;
+    nsm_buf_append_cstr(&sql, "SET TRANSACTION SNAPSHOT ");
+    nsm_pg_quote_literal(&sql, nsm_str_of(snapshot_id));
+    struct nsm_error *const error = nsm_pg_exec(conn, ctx, sql.ptr);
+    if (!error)
+        return NULL;
+    conn->is_broken = true;
+    const enum nsm_code code = nsm_error_code(error);
+    if (code != NSM_E_INVALID && code != NSM_E_NOTFOUND)
+        return error;
+    nsm_error_free(error);
+    return nsm_error_new(NSM_E_UNAVAILABLE,
+                         "the snapshot that all tables are read from is lost: the server restarted "
+                         "or ended its session");
+}
+
+/* ---- objects ---- */
+
+struct survey {
+    struct nsm_pg_backend *pg;
+    struct nsm_context *ctx;
+    struct nsm_pg_conn *conn;
+    struct nsm_pg_catalog catalog;
+    bool *is_selected; /* a flag per relation of the catalog; all false between namespaces */
+    size_t n_counted;
+};
+
+static bool is_other_kind(const struct nsm_source *source)
+{
+    return source->flags & NSM_SURVEY_VALUE_TYPES;
+}
+
+static void fill_columns(const struct survey *survey, const struct nsm_source *source,
+                         const struct nsm_pg_relation *relation, struct nsm_arena *arena,
+                         struct nsm_object *object)
+{
+    object->columns = nsm_arena_calloc(arena, relation->n_columns, sizeof(*object->columns));
+    for (size_t i = 0; i < relation->n_columns; i++) {
+        const struct nsm_pg_column *const from = &relation->columns[i];
+        /* The destination computes it itself, if it is a Postgres. */
+        if (from->is_generated && !is_other_kind(source))
+            continue;
+        struct nsm_column *const column = &object->columns[object->n_columns++];
+        const char *type_name = NULL;
+        column->type = nsm_pg_type_canonical(&survey->catalog.types, from->type_oid,
+                                             from->format_type, &type_name);
+        column->type_name = nsm_arena_strdup(arena, type_name);
+        column->name = nsm_arena_strdup(arena, from->name);
+        column->is_not_null = from->is_not_null;
+    }
+}
+
+static size_t find_column(const struct nsm_object *object, const char *name)
+{
+    for (size_t i = 0; i < object->n_columns; i++) {
+        if (strcmp(object->columns[i].name, name) == 0)
+            return i;
+    }
+    return SIZE_MAX;
+}
+
+static const char *column_of_number(const struct nsm_pg_relation *relation, int number)
+{
+    for (size_t i = 0; i < relation->n_columns; i++) {
+        if (relation->columns[i].number == number)
+            return relation->columns[i].name;
+    }
+    return "";
+}
+
+static void fill_key(const struct nsm_pg_relation *relation, struct nsm_arena *arena,
+                     struct nsm_object *object)
+{
+    object->key_columns = nsm_arena_calloc(arena, relation->n_key, sizeof(size_t));
+    for (size_t i = 0; i < relation->n_key; i++) {
+        const size_t at = find_column(object, column_of_number(relation, relation->key[i]));
+        if (at == SIZE_MAX) {
+            object->n_key_columns = 0; /* a generated column is part of it */
+            return;
+        }
+        object->key_columns[object->n_key_columns++] = at;
+    }
+}
+
+static void fill_format(const struct survey *survey, const struct nsm_pg_relation *relation,
+                        struct nsm_arena *arena, struct nsm_object *object)
+{
+    object->format = "binary";
+    for (size_t i = 0; i < relation->n_columns; i++) {
+        if (relation->columns[i].is_generated)
+            continue;
+        const char *const reason =
+            nsm_pg_type_text_reason(&survey->catalog.types, relation->columns[i].type_oid, arena);
+        if (!reason)
+            continue;
+        object->format = "text";
+        object->format_reason =
+            nsm_arena_printf(arena, "column %s %s", relation->columns[i].name, reason);
+        return;
+    }
+}
+
+/* Rows as the planner estimates them: the density of the last ANALYZE, times the size of now. */
+static uint64_t estimate_rows(const struct nsm_pg_relation *relation, size_t block_bytes)
+{
+    const uint64_t n_blocks = relation->heap_bytes / block_bytes;
+    if (relation->reltuples >= 0 && relation->relpages > 0)
+        return (uint64_t)(relation->reltuples / (double)relation->relpages * (double)n_blocks);
+    const uint64_t row_bytes = 28 + 12 * (uint64_t)relation->n_columns;
+    return n_blocks * (block_bytes - 24) / row_bytes;
+}
+
+static void add_object(const struct survey *survey, struct nsm_source *source,
+                       const struct nsm_pg_relation *relation)
+{
+    struct nsm_pg_source *const state = source->state;
+    struct nsm_arena *const arena = &source->census.arena;
+    struct nsm_object *const object = nsm_census_add_object(&source->census);
+    const size_t block_bytes = survey->catalog.block_bytes;
+    object->name = nsm_arena_strdup(arena, relation->name);
+    object->schema = nsm_arena_strdup(arena, relation->schema);
+    object->model = NSM_MODEL_ROWS;
+    fill_columns(survey, source, relation, arena, object);
+    fill_key(relation, arena, object);
+    fill_format(survey, relation, arena, object);
+    object->n_bytes = relation->table_bytes;
+    object->n_records = estimate_rows(relation, block_bytes);
+    object->is_exact = relation->heap_bytes == 0;
+    /* Where the server does not count, any transaction anywhere may have changed it. */
+    object->version =
+        survey->catalog.counts_changes
+            ? nsm_arena_printf(arena, "%llu/%llu", (unsigned long long)relation->filenode,
+                               (unsigned long long)relation->n_changes)
+            : nsm_arena_printf(arena, "xid %s", survey->catalog.next_xid);
+    state->tables[source->census.n_objects - 1] = (struct nsm_pg_table){
+        .oid = relation->oid,
+        .filenode = relation->filenode,
+        .n_blocks = relation->heap_bytes / block_bytes,
+        .owner = nsm_arena_strdup(&state->arena, relation->owner),
+    };
+}
+
+/* ---- parts ---- */
+
+/* A range of blocks as "a-b", the last one open: "a-", for rows that came since. */
+static void add_parts(const struct survey *survey, struct nsm_source *source, size_t index)
+{
+    const struct nsm_pg_source *const state = source->state;
+    const struct nsm_object *const object = &source->census.objects[index];
+    const uint64_t n_blocks = state->tables[index].n_blocks;
+    if (n_blocks == 0)
+        return;
+    uint64_t n_parts = 1;
+    /* Older servers read the whole table for each range of ctid. */
+    if (source->part_bytes && PQserverVersion(survey->conn->pq) >= 140000)
+        n_parts = (object->n_bytes + source->part_bytes - 1) / source->part_bytes;
+    n_parts = n_parts > n_blocks ? n_blocks : n_parts;
+    n_parts = n_parts > MAX_PARTS ? MAX_PARTS : (n_parts ? n_parts : 1);
+    for (uint64_t i = 0; i < n_parts; i++) {
+        char range[64] = "";
+        const uint64_t begin = n_blocks * i / n_parts;
+        const uint64_t end = n_blocks * (i + 1) / n_parts;
+        if (n_parts > 1 && i + 1 < n_parts)
+            (void)snprintf(range, sizeof(range), "%llu-%llu", (unsigned long long)begin,
+                           (unsigned long long)end);
+        else if (n_parts > 1)
+            (void)snprintf(range, sizeof(range), "%llu-", (unsigned long long)begin);
+        nsm_census_add_part(&source->census, index, nsm_str_of(range),
+                            object->n_records * (end - begin) / n_blocks,
+                            object->n_bytes * (end - begin) / n_blocks);
+    }
+}
+
+/* ---- what can't be carried ---- */
+
+static void add_table_findings(struct nsm_source *source, const struct nsm_pg_relation *relation)
+{
+    struct nsm_findings *const findings = &source->census.findings;
+    if (!relation->is_readable)
+        nsm_findings_add(findings, NSM_FINDING_REFUSAL, "", 1,
+                         "no right to read table %s.%s: GRANT SELECT on it and USAGE on its schema",
+                         relation->schema, relation->name);
+    else if (relation->hides_rows)
+        nsm_findings_add(findings, NSM_FINDING_REFUSAL, "", 1,
+                         "row security hides rows of table %s.%s from this role: connect as its "
+                         "owner, or as a role with BYPASSRLS",
+                         relation->schema, relation->name);
+    if (relation->is_partition && source->written == NULL) {
+        const struct nsm_pg_source *const state = source->state;
+        if (state->selection.schema && relation->parent == NULL)
+            nsm_findings_add(findings, NSM_FINDING_NOTE, "", 1,
+                             "table %s.%s is a partition of a table outside of the selection",
+                             relation->schema, relation->name);
+    }
+}
+
+static bool has_oid_column(const struct nsm_pg_relation *relation, const struct nsm_pg_types *types)
+{
+    for (size_t i = 0; i < relation->n_columns; i++) {
+        const struct nsm_pg_type *const type =
+            nsm_pg_types_find(types, relation->columns[i].type_oid);
+        if (type && (strcmp(type->name, "oid") == 0 || strcmp(type->name, "lo") == 0))
+            return true;
+    }
+    return false;
+}
+
+/* Types that the destination must have already: those that the definition does not bring. */
+static void note_types(const struct survey *survey, struct nsm_source *source,
+                       const struct nsm_pg_relation *relation)
+{
+    struct nsm_pg_source *const state = source->state;
+    for (size_t i = 0; i < relation->n_columns; i++) {
+        const struct nsm_pg_type *type =
+            nsm_pg_types_find(&survey->catalog.types, relation->columns[i].type_oid);
+        const struct nsm_pg_type *const element =
+            type && type->is_array ? nsm_pg_types_find(&survey->catalog.types, type->element)
+                                   : NULL;
+        type = element ? element : type;
+        if (!type || strcmp(type->schema, "pg_catalog") == 0)
+            continue;
+        if (state->selection.schema && strcmp(type->schema, state->selection.schema) == 0)
+            continue;
+        struct nsm_buf name NSM_CLEANUP(nsm_buf_release) = NSM_BUF_TEXT;
+        nsm_pg_quote_qualified(&name, type->schema, type->name);
+        bool is_known = false;
+        for (size_t k = 0; k < state->n_type_names && !is_known; k++)
+            is_known = strcmp(state->type_names[k], name.ptr) == 0;
+        if (!is_known)
+            state->type_names[state->n_type_names++] =
+                nsm_arena_copy(&state->arena, nsm_buf_view(&name)).ptr;
+    }
+}
+
+static void note_owner(struct nsm_pg_source *state, const char *owner)
+{
+    for (size_t i = 0; i < state->n_owners; i++) {
+        if (strcmp(state->owners[i], owner) == 0)
+            return;
+    }
+    state->owners[state->n_owners++] = nsm_arena_strdup(&state->arena, owner);
+}
+
+static struct nsm_pg_name copy_name(struct nsm_arena *arena, const struct nsm_pg_relation *relation)
+{
+    return (struct nsm_pg_name){
+        .schema = nsm_arena_strdup(arena, relation->schema),
+        .name = nsm_arena_strdup(arena, relation->name),
+    };
+}
+
+/* ---- one namespace ---- */
+
+/* Room for all that the relations [begin, end) can bring. */
+static void make_room(struct nsm_pg_source *state, const struct nsm_pg_relation *begin, size_t n)
+{
+    size_t n_columns = 0;
+    for (size_t i = 0; i < n; i++)
+        n_columns += begin[i].n_columns;
+    struct nsm_arena *const arena = &state->arena;
+    state->tables = nsm_arena_calloc(arena, n, sizeof(*state->tables));
+    state->relations = nsm_arena_calloc(arena, n, sizeof(*state->relations));
+    state->sequences = nsm_arena_calloc(arena, n, sizeof(*state->sequences));
+    state->foreign_tables = nsm_arena_calloc(arena, n, sizeof(*state->foreign_tables));
+    state->others = nsm_arena_calloc(arena, n, sizeof(*state->others));
+    state->matviews = nsm_arena_calloc(arena, n, sizeof(*state->matviews));
+    state->type_names = nsm_arena_calloc(arena, n_columns, sizeof(*state->type_names));
+    state->owners = nsm_arena_calloc(arena, n, sizeof(*state->owners));
+}
+
+static void add_selected(struct survey *survey, struct nsm_source *source,
+                         const struct nsm_pg_relation *relation)
+{
+    struct nsm_pg_source *const state = source->state;
+    if (relation->kind == 'f') {
+        state->foreign_tables[state->n_foreign_tables++] = copy_name(&state->arena, relation);
+        nsm_findings_add(&source->census.findings, NSM_FINDING_LOSS, "foreign-tables", 1,
+                         "foreign table %s.%s stays behind: its rows are on another server",
+                         relation->schema, relation->name);
+        return;
+    }
+    state->relations[state->n_relations++] = copy_name(&state->arena, relation);
+    note_types(survey, source, relation);
+    note_owner(state, relation->owner);
+    if (relation->kind != 'r')
+        return;
+    add_table_findings(source, relation);
+    if (survey->catalog.n_large_objects && has_oid_column(relation, &survey->catalog.types))
+        nsm_findings_add(&source->census.findings, NSM_FINDING_LOSS, "large-objects", 1,
+                         "table %s.%s has a column of type oid that may point to large objects, "
+                         "which are not copied",
+                         relation->schema, relation->name);
+    add_object(survey, source, relation);
+}
+
+static bool owns_sequence(const struct survey *survey, const struct nsm_pg_relation *begin,
+                          size_t n, const struct nsm_pg_relation *sequence)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (begin[i].oid == sequence->owned_by)
+            return survey->is_selected[&begin[i] - survey->catalog.relations];
+    }
+    return false;
+}
+
+/* Sequences and materialized views: of a whole schema all, else the sequences of the tables. */
+static void add_others(const struct survey *survey, struct nsm_source *source,
+                       const struct nsm_pg_relation *begin, size_t n)
+{
+    struct nsm_pg_source *const state = source->state;
+    const bool is_schema = state->selection.schema != NULL;
+    for (const struct nsm_pg_relation *relation = begin; relation < begin + n; relation++) {
+        if (relation->is_of_extension)
+            continue;
+        if (is_schema && strchr("vmS", relation->kind) && !relation->owned_by)
+            state->others[state->n_others++] = copy_name(&state->arena, relation);
+        if (relation->kind == 'm' && is_schema && relation->is_populated)
+            state->matviews[state->n_matviews++] = copy_name(&state->arena, relation);
+        if (relation->kind != 'S')
+            continue;
+        if (!is_schema && (!relation->owned_by || !owns_sequence(survey, begin, n, relation)))
+            continue;
+        if (!relation->is_readable)
+            nsm_findings_add(&source->census.findings, NSM_FINDING_REFUSAL, "", 1,
+                             "no right to read sequence %s.%s: GRANT SELECT on it",
+                             relation->schema, relation->name);
+        else
+            state->sequences[state->n_sequences++].name = copy_name(&state->arena, relation);
+    }
+}
+
+static void set_identity(const struct survey *survey, struct nsm_source *source)
+{
+    const struct nsm_pg_source *const state = source->state;
+    struct nsm_buf text NSM_CLEANUP(nsm_buf_release) = NSM_BUF_TEXT;
+    nsm_buf_printf(&text, "%s/", survey->catalog.identity);
+    if (state->selection.schema) {
+        nsm_pg_quote_ident(&text, state->selection.schema);
+    } else {
+        for (size_t i = 0; i < source->census.n_objects; i++) {
+            if (i)
+                nsm_buf_append_char(&text, ',');
+            nsm_pg_quote_qualified(&text, source->census.objects[i].schema,
+                                   source->census.objects[i].name);
+        }
+    }
+    source->census.identity = nsm_arena_copy(&source->census.arena, nsm_buf_view(&text)).ptr;
+}
+
+static void note_other_kind(struct nsm_source *source)
+{
+    if (is_other_kind(source) && source->census.n_objects)
+        nsm_findings_add(&source->census.findings, NSM_FINDING_NOTE, "", 1,
+                         "rows, columns and primary keys go to another kind of store; indexes, "
+                         "other constraints, defaults, sequences, triggers, views and functions "
+                         "stay behind");
+}
+
+static struct nsm_error *survey_selected(struct survey *survey, struct nsm_source *source)
+{
+    struct nsm_pg_source *const state = source->state;
+    const struct nsm_pg_catalog *const catalog = &survey->catalog;
+    const struct nsm_pg_relation *begin = catalog->relations;
+    size_t n = catalog->n_relations;
+    if (state->selection.schema)
+        begin = nsm_pg_catalog_of_schema(catalog, state->selection.schema, &n);
+    NSM_TRY(nsm_pg_selection_match(&state->selection, catalog, survey->is_selected,
+                                   &source->census.findings));
+    make_room(state, begin, n);
+    for (size_t i = 0; i < n; i++) {
+        if (survey->is_selected[&begin[i] - catalog->relations])
+            add_selected(survey, source, &begin[i]);
+    }
+    add_others(survey, source, begin, n);
+    if (n)
+        memset(&survey->is_selected[begin - catalog->relations], 0, n * sizeof(bool));
+    state->identity = nsm_arena_strdup(&state->arena, catalog->identity);
+    set_identity(survey, source);
+    note_other_kind(source);
+    return NULL;
+}
+
+/* ---- what a destination wrote ---- */
+
+/* Columns, key and format as the target and the shape have them, so that both sides' rows are
+ * hashed alike. */
+static void copy_target_columns(struct nsm_source *source, size_t index,
+                                const struct nsm_object *target, const struct nsm_object *shape)
+{
+    struct nsm_arena *const arena = &source->census.arena;
+    struct nsm_object *const object = &source->census.objects[index];
+    object->n_columns = target->n_columns;
+    object->columns = nsm_arena_calloc(arena, target->n_columns, sizeof(*object->columns));
+    for (size_t i = 0; i < target->n_columns; i++) {
+        object->columns[i] = target->columns[i];
+        object->columns[i].name = nsm_arena_strdup(arena, target->columns[i].name);
+        object->columns[i].type_name = nsm_arena_strdup(arena, target->columns[i].type_name);
+    }
+    object->n_key_columns = target->n_key_columns;
+    object->key_columns = nsm_arena_calloc(arena, target->n_key_columns, sizeof(size_t));
+    for (size_t i = 0; i < target->n_key_columns; i++)
+        object->key_columns[i] = target->key_columns[i];
+    if (shape->format && *shape->format) {
+        object->format = nsm_arena_strdup(arena, shape->format);
+        object->format_reason = "";
+    }
+}
+
+static struct nsm_error *survey_written(struct survey *survey, struct nsm_source *source)
+{
+    const struct nsm_destination *const written = source->written;
+    struct nsm_pg_source *const state = source->state;
+    const size_t n = written->target.n_objects;
+    state->tables = nsm_arena_calloc(&state->arena, n, sizeof(*state->tables));
+    for (size_t i = 0; i < n; i++) {
+        const struct nsm_object *const target = &written->target.objects[i];
+        const struct nsm_pg_relation *const relation =
+            nsm_pg_catalog_find(&survey->catalog, target->schema, target->name);
+        if (!relation || relation->kind != 'r')
+            return nsm_error_new(NSM_E_NOTFOUND, "table %s.%s does not exist in database %s",
+                                 target->schema, target->name, survey->catalog.database);
+        add_table_findings(source, relation);
+        add_object(survey, source, relation);
+        copy_target_columns(source, i, target, &written->shape->objects[i]);
+    }
+    state->identity = nsm_arena_strdup(&state->arena, survey->catalog.identity);
+    const char *const identity = written->target.identity;
+    source->census.identity =
+        nsm_arena_strdup(&source->census.arena, identity ? identity : survey->catalog.identity);
+    return NULL;
+}
+
+/* ---- values that are no catalog ---- */
+
+/* Reads the sequences of a namespace: they are under no snapshot, so what is read is never behind
+ * the rows. */
+static struct nsm_error *read_sequences(struct survey *survey, struct nsm_pg_source *state,
+                                        size_t begin, size_t end)
+{
+    struct nsm_buf sql NSM_CLEANUP(nsm_buf_release) = NSM_BUF_TEXT;
+    for (size_t i = begin; i < end; i++) {
+        nsm_buf_printf(&sql, "%sSELECT %zu, last_value, is_called FROM ",
+                       i > begin ? " UNION ALL " : "", i);
+        nsm_pg_quote_qualified(&sql, state->sequences[i].name.schema,
+                               state->sequences[i].name.name);
+    }
+    PGresult *result NSM_CLEANUP(nsm_pg_resultp) = NULL;
+    NSM_TRY_WRAP(nsm_pg_query(survey->conn, survey->ctx, sql.ptr, NULL, 0, &result),
+                 "read the sequences");
+    for (int row = 0; row < PQntuples(result); row++) {
+        const size_t at = (size_t)nsm_pg_get_u64(result, row, 0);
+        if (at >= state->n_sequences)
+            continue;
+        state->sequences[at].last_value =
+            nsm_arena_strdup(&state->arena, PQgetvalue(result, row, 1));
+        state->sequences[at].is_called = nsm_pg_get_bool(result, row, 2);
+    }
+    return NULL;
+}
+
+static struct nsm_error *read_all_sequences(struct survey *survey, struct nsm_source *source)
+{
+    struct nsm_pg_source *const state = source->state;
+    if (is_other_kind(source) || (source->flags & NSM_SURVEY_COUNT_ONLY))
+        return NULL;
+    for (size_t begin = 0; begin < state->n_sequences; begin += UNIONS_PER_QUERY) {
+        const size_t end = begin + UNIONS_PER_QUERY < state->n_sequences ? begin + UNIONS_PER_QUERY
+                                                                         : state->n_sequences;
+        NSM_TRY(read_sequences(survey, state, begin, end));
+    }
+    return NULL;
+}
+
+/* Small tables are counted, because estimates of small tables that were never analyzed are poor and
+ * the first thing a new user compares. */
+static bool is_counted(const struct nsm_source *source, const struct nsm_pg_source *state, size_t i,
+                       size_t block_bytes)
+{
+    const struct nsm_object *const object = &source->census.objects[i];
+    return !object->is_exact && state->tables[i].n_blocks * block_bytes <= MAX_COUNTED_BYTES &&
+           source->census.findings.n_items == 0 && !source->written;
+}
+
+static struct nsm_error *run_count(struct survey *survey, const char *sql,
+                                   struct nsm_source *source)
+{
+    PGresult *result NSM_CLEANUP(nsm_pg_resultp) = NULL;
+    NSM_TRY_WRAP(nsm_pg_query(survey->conn, survey->ctx, sql, NULL, 0, &result),
+                 "count the rows of small tables");
+    for (int row = 0; row < PQntuples(result); row++) {
+        const size_t at = (size_t)nsm_pg_get_u64(result, row, 0);
+        if (at >= source->census.n_objects)
+            continue;
+        source->census.objects[at].n_records = nsm_pg_get_u64(result, row, 1);
+        source->census.objects[at].is_exact = true;
+    }
+    return NULL;
+}
+
+static struct nsm_error *count_small(struct survey *survey, struct nsm_source *source)
+{
+    const struct nsm_pg_source *const state = source->state;
+    struct nsm_buf sql NSM_CLEANUP(nsm_buf_release) = NSM_BUF_TEXT;
+    size_t n = 0;
+    for (size_t i = 0; i < source->census.n_objects; i++) {
+        if (survey->n_counted >= MAX_COUNTED_TABLES ||
+            !is_counted(source, state, i, survey->catalog.block_bytes))
+            continue;
+        nsm_buf_printf(&sql, "%sSELECT %zu, count(*) FROM ONLY ", n ? " UNION ALL " : "", i);
+        nsm_pg_quote_qualified(&sql, source->census.objects[i].schema,
+                               source->census.objects[i].name);
+        if (state->selection.where)
+            nsm_buf_printf(&sql, " WHERE (%s\n)", state->selection.where);
+        survey->n_counted++;
+        if (++n < UNIONS_PER_QUERY)
+            continue;
+        NSM_TRY(run_count(survey, sql.ptr, source));
+        nsm_buf_clear(&sql);
+        n = 0;
+    }
+    return n ? run_count(survey, sql.ptr, source) : NULL;
+}
+
+/* ---- the pass ---- */
+
+static struct nsm_error *load_catalog(struct survey *survey, struct nsm_source **sources,
+                                      size_t n_sources)
+{
+    struct nsm_buf schemas NSM_CLEANUP(nsm_buf_release) = NSM_BUF_TEXT;
+    bool is_bounded = true;
+    nsm_pg_array_begin(&schemas);
+    for (size_t i = 0; i < n_sources; i++) {
+        const struct nsm_pg_source *const state = sources[i]->state;
+        if (!sources[i]->written) {
+            is_bounded = nsm_pg_selection_schemas(&state->selection, &schemas) && is_bounded;
+            continue;
+        }
+        const struct nsm_census *const target = &sources[i]->written->target;
+        for (size_t k = 0; k < target->n_objects; k++) {
+            if (k == 0 || strcmp(target->objects[k].schema, target->objects[k - 1].schema) != 0)
+                nsm_pg_array_add(&schemas, target->objects[k].schema);
+        }
+    }
+    nsm_pg_array_end(&schemas);
+    NSM_TRY(nsm_buf_error(&schemas));
+    NSM_TRY(nsm_pg_catalog_load(survey->conn, survey->ctx, is_bounded ? schemas.ptr : NULL,
+                                &survey->catalog));
+    survey->is_selected = nsm_xcalloc(survey->catalog.n_relations + 1, sizeof(bool));
+    return NULL;
+}
+
+static struct nsm_error *survey_one(struct survey *survey, struct nsm_source *source)
+{
+    if (source->written)
+        NSM_TRY(survey_written(survey, source));
+    else {
+        NSM_TRY(survey_selected(survey, source));
+        NSM_TRY(read_all_sequences(survey, source));
+        NSM_TRY(count_small(survey, source));
+    }
+    for (size_t i = 0; i < source->census.n_objects && !(source->flags & NSM_SURVEY_COUNT_ONLY);
+         i++)
+        add_parts(survey, source, i);
+    return NULL;
+}
+
+static struct nsm_error *survey_all(struct survey *survey, struct nsm_source **sources,
+                                    size_t n_sources, const char *snapshot_id)
+{
+    NSM_TRY(nsm_pg_acquire(survey->pg, survey->ctx, &survey->conn));
+    NSM_TRY(nsm_pg_begin_read(survey->conn, survey->ctx, snapshot_id));
+    NSM_TRY(load_catalog(survey, sources, n_sources));
+    for (size_t i = 0; i < n_sources; i++)
+        NSM_TRY_WRAP(survey_one(survey, sources[i]), "namespace %s", sources[i]->namespace_name);
+    return nsm_pg_exec(survey->conn, survey->ctx, "COMMIT");
+}
+
+/* Whether other sessions changed something so lately that the statistics may not show it yet. */
+static struct nsm_error *wait_for_statistics(struct nsm_pg_backend *pg, struct nsm_context *ctx)
+{
+    static const char sql[] =
+        "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database()"
+        " AND pid <> pg_backend_pid() AND backend_type = 'client backend'"
+        " AND application_name <> 'nsmigrate'"
+        " AND (state_change IS NULL OR state_change > clock_timestamp() - interval '11 s'))";
+    PGresult *result NSM_CLEANUP(nsm_pg_resultp) = NULL;
+    struct nsm_pg_conn *conn NSM_CLEANUP(nsm_pg_releasep) = NULL;
+    NSM_TRY(nsm_pg_acquire(pg, ctx, &conn));
+    NSM_TRY(nsm_pg_query(conn, ctx, sql, NULL, 0, &result));
+    return nsm_pg_get_bool(result, 0, 0) ? nsm_sleep(ctx, STATISTICS_LAG_NS) : NULL;
+}
+
+static struct nsm_error *make_states(struct nsm_pg_backend *pg, struct nsm_context *ctx,
+                                     struct nsm_source **sources, size_t n_sources,
+                                     struct nsm_arena *arena, const char **ret_snapshot_id)
+{
+    bool needs_snapshot = false;
+    bool is_resumed = false;
+    for (size_t i = 0; i < n_sources; i++) {
+        struct nsm_pg_source *const state = nsm_xcalloc(1, sizeof(*state));
+        sources[i]->state = state;
+        if (sources[i]->written)
+            continue;
+        needs_snapshot = true;
+        is_resumed = is_resumed || (sources[i]->flags & NSM_SURVEY_RESUME);
+        NSM_TRY_WRAP(
+            nsm_pg_selection_parse(&state->arena, sources[i]->selection, &state->selection),
+            "namespace %s", sources[i]->namespace_name);
+    }
+    if (!needs_snapshot)
+        return NULL;
+    NSM_TRY(take_snapshot(pg, ctx, arena, ret_snapshot_id));
+    for (size_t i = 0; i < n_sources; i++) {
+        struct nsm_pg_source *const state = sources[i]->state;
+        if (!sources[i]->written)
+            state->snapshot_id = nsm_arena_strdup(&state->arena, *ret_snapshot_id);
+    }
+    return is_resumed ? wait_for_statistics(pg, ctx) : NULL;
+}
+
+static void survey_release(struct survey *survey)
+{
+    nsm_pg_release(survey->conn);
+    nsm_pg_catalog_release(&survey->catalog);
+    free(survey->is_selected);
+}
+
+struct nsm_error *nsm_pg_survey(struct nsm_backend *backend, struct nsm_context *ctx,
+                                struct nsm_source **sources, size_t n_sources)
+{
+    struct nsm_pg_backend *const pg = (struct nsm_pg_backend *)backend;
+    struct nsm_arena arena NSM_CLEANUP(nsm_arena_release) = NSM_ARENA_INIT;
+    const char *snapshot_id = NULL;
+    NSM_TRY(make_states(pg, ctx, sources, n_sources, &arena, &snapshot_id));
+    struct survey survey NSM_CLEANUP(survey_release) = {.pg = pg, .ctx = ctx};
+    return survey_all(&survey, sources, n_sources, snapshot_id);
+}
+
+void nsm_pg_release_source(struct nsm_source *source)
+{
+    struct nsm_pg_source *const state = source->state;
+    if (!state)
+        return;
+    nsm_arena_release(&state->arena);
+    free(state);
+    source->state = NULL;
+}
+
+/* ---- names for for_each ---- */
+
+struct nsm_error *nsm_pg_list(struct nsm_backend *backend, struct nsm_context *ctx, const char *key,
+                              const char *glob, nsm_name_fn *fn, void *arg)
+{
+    static const char schemas[] =
+        "SELECT n.nspname FROM pg_namespace n WHERE n.nspname !~ '^pg_'"
+        " AND n.nspname NOT IN ('information_schema', 'nsmigrate') ORDER BY 1";
+    static const char tables[] =
+        "SELECT n.nspname || '.' || c.relname FROM pg_class c"
+        " JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname !~ '^pg_'"
+        " AND n.nspname NOT IN ('information_schema', 'nsmigrate') AND c.relkind IN ('r', 'p')"
+        " AND NOT c.relispartition AND strpos(n.nspname || c.relname, '.') = 0"
+        " AND strpos(n.nspname || c.relname, '\"') = 0 ORDER BY n.nspname, c.relname";
+    struct nsm_pg_conn *conn NSM_CLEANUP(nsm_pg_releasep) = NULL;
+    PGresult *result NSM_CLEANUP(nsm_pg_resultp) = NULL;
+    NSM_TRY(nsm_pg_acquire((struct nsm_pg_backend *)backend, ctx, &conn));
+    NSM_TRY(
+        nsm_pg_query(conn, ctx, strcmp(key, "schema") == 0 ? schemas : tables, NULL, 0, &result));
+    for (int row = 0; row < PQntuples(result); row++) {
+        const char *const name = PQgetvalue(result, row, 0);
+        if (nsm_glob_matches(nsm_str_of(glob), nsm_str_of(name)))
+            fn(arg, name);
+    }
+    return NULL;
+}
