@@ -153,15 +153,6 @@ static struct nsm_error *gather(struct gathering *gathering, const struct file_t
     return NULL;
 }
 
-static bool has_name(const struct file_names *names, const char *name)
-{
-    for (size_t index = 0; index < names->n_names; index++) {
-        if (strcmp(names->names[index], name) == 0)
-            return true;
-    }
-    return false;
-}
-
 struct nsm_error *file_finish_step(struct nsm_destination *destination, struct nsm_context *ctx,
                                    const struct nsm_finish_step *step)
 {
@@ -172,7 +163,7 @@ struct nsm_error *file_finish_step(struct nsm_destination *destination, struct n
     NSM_TRY(file_list(target->folder, &names));
     struct gathering gathering NSM_CLEANUP(gathering_release) = {0};
     NSM_TRY(gather(&gathering, target, destination->target.n_objects, &names));
-    if (gathering.n_entries == 0 && has_name(&names, FILE_MANIFEST_NAME))
+    if (gathering.n_entries == 0 && file_names_find(&names, FILE_MANIFEST_NAME) < names.n_names)
         return NULL; /* done before, and completed */
     return file_manifest_write(target->folder, &(struct file_manifest){
                                                    .namespace_name = destination->namespace_name,
@@ -191,7 +182,7 @@ struct nsm_error *file_complete(struct nsm_destination *destination, struct nsm_
     NSM_TRY(nsm_context_error(ctx));
     struct file_names names NSM_CLEANUP(file_names_release) = {0};
     NSM_TRY(file_list(target->folder, &names));
-    if (!has_name(&names, FILE_MANIFEST_NAME)) {
+    if (file_names_find(&names, FILE_MANIFEST_NAME) == names.n_names) {
         return nsm_error_new(NSM_E_CORRUPT, "%s: %s is gone; " FILE_BEGIN_ANEW, target->folder,
                              FILE_MANIFEST_NAME);
     }

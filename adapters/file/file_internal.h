@@ -66,10 +66,10 @@ const char *file_identity(const struct file_backend *backend, struct nsm_arena *
 struct nsm_error *file_survey(struct nsm_backend *backend, struct nsm_context *ctx,
                               struct nsm_source **sources, size_t n_sources) NSM_MUST_USE;
 void file_release_source(struct nsm_source *source);
-struct nsm_error *file_reader_open(struct nsm_reader *reader, struct nsm_context *ctx) NSM_MUST_USE;
-struct nsm_error *file_read(struct nsm_reader *reader, struct nsm_context *ctx,
+struct nsm_error *file_reader_open(struct nsm_reader *base, struct nsm_context *ctx) NSM_MUST_USE;
+struct nsm_error *file_read(struct nsm_reader *base, struct nsm_context *ctx,
                             struct nsm_batch *batch, bool *ret_is_end) NSM_MUST_USE;
-void file_reader_close(struct nsm_reader *reader);
+void file_reader_close(struct nsm_reader *base);
 
 /* ---- file_inspect.c, file_target.h ---- */
 
@@ -93,11 +93,11 @@ struct nsm_error *file_complete(struct nsm_destination *destination, struct nsm_
 
 /* ---- file_writer.c ---- */
 
-struct nsm_error *file_writer_open(struct nsm_writer *writer, struct nsm_context *ctx) NSM_MUST_USE;
-struct nsm_error *file_write(struct nsm_writer *writer, struct nsm_context *ctx,
+struct nsm_error *file_writer_open(struct nsm_writer *base, struct nsm_context *ctx) NSM_MUST_USE;
+struct nsm_error *file_write(struct nsm_writer *base, struct nsm_context *ctx,
                              const struct nsm_batch *batch) NSM_MUST_USE;
-struct nsm_error *file_checkpoint(struct nsm_writer *writer, struct nsm_context *ctx,
+struct nsm_error *file_checkpoint(struct nsm_writer *base, struct nsm_context *ctx,
                                   const struct nsm_checkpoint *checkpoint) NSM_MUST_USE;
-void file_writer_close(struct nsm_writer *writer);
+void file_writer_close(struct nsm_writer *base);
 
 #endif

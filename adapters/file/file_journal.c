@@ -36,7 +36,7 @@ static void seal_line(struct nsm_buf *out, size_t begin)
  */
 static bool open_line(struct nsm_str text, struct nsm_str *ret_json, size_t *ret_len)
 {
-    const char *const newline = text.len ? memchr(text.ptr, '\n', text.len) : NULL;
+    const char *const newline = text.ptr && text.len ? memchr(text.ptr, '\n', text.len) : NULL;
     const size_t len = newline ? (size_t)(newline - text.ptr) + 1 : 0;
     if (len <= TAIL_BYTES)
         return false;
@@ -133,8 +133,8 @@ static void walk_release(struct walk *walk)
 /* False at the end, which is also where the lines are damaged. */
 static bool walk_next(struct walk *walk, json_t **ret)
 {
-    struct nsm_str line;
-    size_t len;
+    struct nsm_str line = {0};
+    size_t len = 0;
     if (!open_line(nsm_str_skip(nsm_buf_view(&walk->text), walk->at), &line, &len))
         return false;
     struct nsm_error *const error = nsm_json_parse(line, ret);

@@ -151,12 +151,12 @@ static struct nsm_error *read_expiry(const json_t *json, size_t *n_members, int6
 static struct nsm_error *read_key(struct nsm_batch *batch, struct nsm_str prefix,
                                   const json_t *json)
 {
-    enum nsm_kind kind;
+    enum nsm_kind kind = NSM_KIND_STRING;
     NSM_TRY(read_kind(json, &kind));
     struct nsm_record *const record = nsm_batch_add(batch, kind, 0);
     size_t n_members = 3; /* key, kind, value */
-    bool is_continued;
-    bool has_more;
+    bool is_continued = false;
+    bool has_more = false;
     NSM_TRY(read_key_name(batch, prefix, json, &record->key));
     NSM_TRY(read_expiry(json, &n_members, &record->expires_at_ms));
     NSM_TRY(read_flag(json, "continued", &n_members, &is_continued));

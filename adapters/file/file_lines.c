@@ -131,7 +131,7 @@ static struct nsm_error *read_plain(struct file_lines *lines)
     char *const to = nsm_buf_reserve(&lines->text, READ_BYTES);
     if (!to)
         return corrupt(lines, "longer than a line can be");
-    size_t len;
+    size_t len = 0;
     NSM_TRY(read_some(lines, to, &len));
     nsm_buf_commit(&lines->text, len);
     lines->is_end_of_file = len == 0;

@@ -142,7 +142,7 @@ static struct nsm_error *read_text(struct reading *reading, const json_t *json, 
 {
     struct nsm_str text = {0};
     NSM_TRY(read_bytes(reading, json, name, &text));
-    if (memchr(text.ptr, 0, text.len))
+    if (text.len > 0 && memchr(text.ptr, 0, text.len))
         return wrong(name, "a string without NUL");
     *ret = text.ptr;
     return NULL;
@@ -183,8 +183,8 @@ static struct nsm_error *read_column(struct reading *reading, const json_t *json
 static struct nsm_error *read_columns(struct reading *reading, const json_t *json,
                                       struct nsm_object *ret)
 {
-    const json_t *columns;
-    const json_t *keys;
+    const json_t *columns = NULL;
+    const json_t *keys = NULL;
     NSM_TRY(read_array(json, "columns", &columns));
     NSM_TRY(read_array(json, "key_columns", &keys));
     ret->n_columns = json_array_size(columns);
@@ -246,8 +246,8 @@ static struct nsm_error *read_object(struct reading *reading, const json_t *json
                                      struct file_manifest *ret)
 {
     struct nsm_object *const object = &ret->objects[index];
-    const char *model = NULL;
-    const json_t *files;
+    const char *model = "";
+    const json_t *files = NULL;
     *object = (struct nsm_object){.format = "", .format_reason = ""};
     NSM_TRY(read_text(reading, json, "name", &object->name));
     NSM_TRY(read_text(reading, json, "schema", &object->schema));
@@ -271,7 +271,7 @@ static struct nsm_error *read_object(struct reading *reading, const json_t *json
 static struct nsm_error *read_objects(struct reading *reading, const json_t *json,
                                       struct file_manifest *ret)
 {
-    const json_t *objects;
+    const json_t *objects = NULL;
     NSM_TRY(read_array(json, "objects", &objects));
     ret->n_objects = json_array_size(objects);
     size_t n_entries = 0;

@@ -266,6 +266,14 @@ struct nsm_error *file_list(const char *folder, struct file_names *ret)
     return NULL;
 }
 
+size_t file_names_find(const struct file_names *names, const char *name)
+{
+    size_t index = 0;
+    while (index < names->n_names && strcmp(names->names[index], name) != 0)
+        index++;
+    return index;
+}
+
 void file_names_release(struct file_names *names)
 {
     free(names->names);

@@ -62,6 +62,8 @@ struct file_names {
     size_t n_names, cap_names;
 };
 struct nsm_error *file_list(const char *folder, struct file_names *ret) NSM_MUST_USE;
+/* The index of a name, n_names when it is none of them. */
+size_t file_names_find(const struct file_names *names, const char *name);
 void file_names_release(struct file_names *names);
 
 /* Removes `folder`/`name`; that it is not there is no error. */

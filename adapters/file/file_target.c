@@ -50,20 +50,11 @@ const char *file_part_name(struct nsm_arena *arena, const char *base, const char
 
 /* ---- what stands there ---- */
 
-static bool *find_flag(struct file_standing *standing, const char *name)
-{
-    for (size_t index = 0; index < standing->names.n_names; index++) {
-        if (strcmp(standing->names.names[index], name) == 0)
-            return &standing->is_ours[index];
-    }
-    return NULL;
-}
-
 static void claim(struct file_standing *standing, const char *name)
 {
-    bool *const flag = find_flag(standing, name);
-    if (flag)
-        *flag = true;
+    const size_t index = file_names_find(&standing->names, name);
+    if (index < standing->names.n_names)
+        standing->is_ours[index] = true;
 }
 
 static struct nsm_error *claim_of_manifest(struct file_standing *standing, const char *folder,
@@ -113,7 +104,7 @@ static struct nsm_error *look_into(struct file_standing *standing, const char *f
                                    const char *run_id)
 {
     standing->is_ours = nsm_xcalloc(standing->names.n_names + 1, sizeof(*standing->is_ours));
-    if (find_flag(standing, FILE_MANIFEST_NAME))
+    if (file_names_find(&standing->names, FILE_MANIFEST_NAME) < standing->names.n_names)
         NSM_TRY(claim_of_manifest(standing, folder, run_id));
     claim(standing, FILE_MANIFEST_NAME ".tmp");
     for (size_t index = 0; index < standing->names.n_names; index++) {
