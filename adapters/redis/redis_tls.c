@@ -186,7 +186,7 @@ struct nsm_error *nsm_redis_tls_connect(struct nsm_redis_tls *tls, struct nsm_co
         const int64_t left_ns = end_ns - nsm_now_ns();
         NSM_TRY_WRAP(nsm_wait_fd(ctx, fd, want == SSL_ERROR_WANT_READ ? POLLIN : POLLOUT,
                                  left_ns > 0 ? left_ns : 0, NULL),
-                     "TLS handshake");
+                     "TLS handshake (a server without TLS is redis://)");
     }
     *ret = NSM_STEAL(ssl);
     return NULL;
