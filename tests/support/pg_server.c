@@ -6,9 +6,13 @@
 
 #include <arpa/inet.h>
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <libpq-fe.h>
+#include <poll.h>
 #include <pwd.h>
+#include <signal.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -19,7 +23,7 @@
 struct pg_server {
     char *dir, *data, *bin, *log;
     int port;
-    bool is_running;
+    pid_t pid; /* 0: it does not run */
     uid_t uid; /* who runs it; 0: we ourselves are no root */
     gid_t gid;
 };
@@ -32,28 +36,40 @@ struct pg_server {
   abort();                              \
  } while (0)
 
-/* Runs a program as the server's user and waits for it; its output goes to the log. */
-static int run(const struct pg_server *server, const char *const *argv)
+/* Starts a program as the server's user; its output goes to the log. It dies with us, at once. */
+static pid_t start(const struct pg_server *server, const char *const *argv)
 {
+    const pid_t parent = getpid();
     const pid_t pid = fork();
     if (pid < 0)
         FAIL("fork: %m");
-    if (pid == 0) {
-        const int log = open(server->log, O_WRONLY | O_CREAT | O_APPEND, 0666);
-        const int null = open("/dev/null", O_RDONLY);
-        (void)dup2(null, 0);
-        (void)dup2(log, 1);
-        (void)dup2(log, 2);
-        if (server->uid && (setgid(server->gid) != 0 || setuid(server->uid) != 0))
-            _exit(126);
-        if (chdir("/") != 0)
-            _exit(126);
-        (void)execv(argv[0], (char *const *)(uintptr_t)argv);
-        _exit(127);
-    }
+    if (pid > 0)
+        return pid;
+    const int log = open(server->log, O_WRONLY | O_CREAT | O_APPEND, 0666);
+    const int null = open("/dev/null", O_RDONLY);
+    (void)dup2(null, 0);
+    (void)dup2(log, 1);
+    (void)dup2(log, 2);
+    if (server->uid && (setgid(server->gid) != 0 || setuid(server->uid) != 0))
+        _exit(126);
+    /* SIGQUIT is the server's word for "stop at once". */
+    if (prctl(PR_SET_PDEATHSIG, SIGQUIT) != 0 || getppid() != parent || chdir("/") != 0)
+        _exit(126);
+    (void)execv(argv[0], (char *const *)(uintptr_t)argv);
+    _exit(127);
+}
+
+static int wait_for(pid_t pid)
+{
     int status = 0;
-    (void)waitpid(pid, &status, 0);
+    while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+        continue;
     return WIFEXITED(status) ? WEXITSTATUS(status) : 128;
+}
+
+static int run(const struct pg_server *server, const char *const *argv)
+{
+    return wait_for(start(server, argv));
 }
 
 static char *find_bin(void)
@@ -161,38 +177,41 @@ static void init(struct pg_server *server)
 
 void pg_server_start(struct pg_server *server)
 {
-    if (server->is_running)
+    if (server->pid)
         return;
-    char *program NSM_CLEANUP(nsm_freep) = nsm_xasprintf("%s/pg_ctl", server->bin);
-    char *options NSM_CLEANUP(nsm_freep) = nsm_xasprintf("-p %d", server->port);
-    const char *const argv[] = {program,      "start", "-w",        "-t", "60",    "-D",
-                                server->data, "-l",    server->log, "-o", options, NULL};
-    if (run(server, argv) != 0) {
-        show_log(server);
-        FAIL("the server did not start");
+    char *program NSM_CLEANUP(nsm_freep) = nsm_xasprintf("%s/postgres", server->bin);
+    char *port NSM_CLEANUP(nsm_freep) = nsm_xasprintf("%d", server->port);
+    char *url NSM_CLEANUP(nsm_freep) = pg_server_url(server, "postgres");
+    const char *const argv[] = {program, "-D", server->data, "-p", port, NULL};
+    server->pid = start(server, argv);
+    for (int tries = 0; tries < 6000; tries++) {
+        if (PQping(url) == PQPING_OK)
+            return;
+        if (waitpid(server->pid, NULL, WNOHANG) != 0)
+            break;
+        (void)poll(NULL, 0, 10);
     }
-    server->is_running = true;
+    show_log(server);
+    FAIL("the server did not start");
 }
 
-static void stop(struct pg_server *server, const char *mode)
+static void stop(struct pg_server *server, int signal)
 {
-    if (!server->is_running)
+    if (!server->pid)
         return;
-    char *program NSM_CLEANUP(nsm_freep) = nsm_xasprintf("%s/pg_ctl", server->bin);
-    const char *const argv[] = {program, "stop", "-w", "-D", server->data, "-m", mode, NULL};
-    if (run(server, argv) != 0)
-        FAIL("the server did not stop");
-    server->is_running = false;
+    (void)kill(server->pid, signal);
+    (void)wait_for(server->pid);
+    server->pid = 0;
 }
 
 void pg_server_stop(struct pg_server *server)
 {
-    stop(server, "fast");
+    stop(server, SIGINT);
 }
 
 void pg_server_kill(struct pg_server *server)
 {
-    stop(server, "immediate");
+    stop(server, SIGQUIT);
 }
 
 struct pg_server *pg_server_new(void)
@@ -212,7 +231,7 @@ void pg_server_free(struct pg_server *server)
 {
     if (!server)
         return;
-    stop(server, "immediate");
+    stop(server, SIGQUIT);
     const char *const argv[] = {"/bin/rm", "-rf", server->dir, NULL};
     char *const dir = server->dir;
     server->uid = 0;
