@@ -62,13 +62,23 @@ static void write_text(struct nsm_cli *cli, const struct nsm_report *report)
     nsm_output_write(cli->output, nsm_buf_view(&out));
 }
 
+/* Refused before anything began: the error says it all. */
+static bool has_begun(const struct nsm_report *report)
+{
+    for (size_t i = 0; i < report->n_namespaces; i++) {
+        if (report->namespaces[i].status != NSM_STATUS_SKIPPED)
+            return true;
+    }
+    return false;
+}
+
 static void write_report(struct nsm_cli *cli, const struct nsm_report *report)
 {
     if (cli->options->is_json) {
         NSM_CLEANUP(nsm_buf_release) struct nsm_buf line = NSM_BUF_TEXT;
         nsm_summary_write(&line, report);
         nsm_cli_summary(cli, nsm_buf_view(&line));
-    } else if (!cli->options->is_quiet && report->n_namespaces > 0) {
+    } else if (!cli->options->is_quiet && (has_begun(report) || !report->error)) {
         write_text(cli, report);
     }
     nsm_summary_tell_errors(cli->console, report);

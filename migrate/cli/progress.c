@@ -163,10 +163,20 @@ static void add_pace(struct nsm_table *table, const struct track *track, bool is
     nsm_table_add(table, NSM_STYLE_PLAIN, "%s", left.ptr);
 }
 
-static void add_track(struct nsm_table *table, const struct track *track)
+/* A long name must not push the rest out of sight. */
+static void add_name(struct nsm_table *table, const char *name, size_t columns)
+{
+    NSM_CLEANUP(nsm_buf_release) struct nsm_buf clean = NSM_BUF_TEXT;
+    NSM_CLEANUP(nsm_buf_release) struct nsm_buf clipped = NSM_BUF_TEXT;
+    nsm_human_text(&clean, nsm_str_of(name));
+    nsm_human_clip(&clipped, nsm_buf_view(&clean), columns < 30 ? 10 : columns / 3);
+    nsm_table_add(table, NSM_STYLE_PLAIN, "%s", clipped.ptr);
+}
+
+static void add_track(struct nsm_table *table, const struct track *track, size_t columns)
 {
     const struct nsm_progress *const progress = &track->now;
-    nsm_table_add(table, NSM_STYLE_PLAIN, "%s", progress->name);
+    add_name(table, progress->name, columns);
     nsm_table_add(table, nsm_summary_style(progress->status), "%s", state_text(progress));
     add_percent(table, progress);
     add_records(table, progress);
@@ -221,7 +231,7 @@ static void paint(struct nsm_progress_view *view, const struct counts *counts)
     for (size_t i = 0; i < view->n_tracks && n_shown < room; i++) {
         if (!all_fit && view->tracks[i].now.status != NSM_STATUS_RUNNING)
             continue;
-        add_track(table, &view->tracks[i]);
+        add_track(table, &view->tracks[i], columns);
         n_shown++;
     }
     add_total(table, view, counts);

@@ -95,7 +95,7 @@ void nsm_table_add_seconds(struct nsm_table *table, double seconds)
 void nsm_table_add_rate(struct nsm_table *table, uint64_t count, double seconds)
 {
     NSM_CLEANUP(nsm_buf_release) struct nsm_buf text = NSM_BUF_TEXT;
-    if (seconds > 0)
+    if (count > 0 && seconds > 0)
         nsm_human_rate(&text, (double)count / seconds);
     add_text(table, NSM_STYLE_PLAIN, nsm_buf_view(&text));
 }

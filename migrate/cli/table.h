@@ -37,7 +37,7 @@ void nsm_table_add_count(struct nsm_table *table, uint64_t count);
 void nsm_table_add_count_if(struct nsm_table *table, uint64_t count);
 void nsm_table_add_bytes(struct nsm_table *table, uint64_t bytes);
 void nsm_table_add_seconds(struct nsm_table *table, double seconds);
-/* Nothing when no time passed. */
+/* Nothing when nothing came or no time passed. */
 void nsm_table_add_rate(struct nsm_table *table, uint64_t count, double seconds);
 
 struct nsm_table_look {

@@ -4,9 +4,8 @@
 . "$NSM_SOURCE_DIR/tests/support/lib.sh"
 cd "$tmp"
 
-# One worker for each, so that all are at work when the second one fails.
-plan() {
-    cat <<PLAN
+# A worker for each, so that all are at work when one fails in its second batch.
+cat >plan.yaml <<'PLAN'
 version: 1
 name: failing
 workers: 4
@@ -26,12 +25,10 @@ namespaces:
   - name: bad
     source: {backend: bad}
     destination: {backend: d}
-  - name: never
-    source: {backend: slow, name: other}
+  - name: other
+    source: {backend: slow}
     destination: {backend: d}
 PLAN
-}
-plan >plan.yaml
 
 expect_exit 1 timeout 60 "$NSMIGRATE" run plan.yaml
 expect_match "$out" '^done +ok '
@@ -52,34 +49,63 @@ expect_empty "$out"
 expect_same 1 "$(wc -l <"$err")" "lines on standard error with --quiet"
 
 # one at a time: what comes behind the failure is never started
-rm -rf .nsmigrate dump
-sed 's/, stall_op: read, stall_at: 3//; s/records: 100000/records: 10/' plan.yaml >one.yaml
-expect_exit 1 timeout 60 "$NSMIGRATE" run one.yaml --workers 1
-expect_match "$out" '^never +not started '
-rm -rf .nsmigrate dump
-expect_exit 1 timeout 60 "$NSMIGRATE" run one.yaml --workers 1 --json
+sed 's/name: failing/name: single/; s/, stall_op: read, stall_at: 3//; s/records: 100000/records: 10/; s/dump/dump-single/' \
+    plan.yaml >single.yaml
+expect_exit 1 timeout 60 "$NSMIGRATE" run single.yaml --workers 1
+expect_match "$out" '^other +not started '
+rm -rf dump-single
+expect_exit 1 timeout 60 "$NSMIGRATE" run single.yaml --workers 1 --fresh --json
 expect_json '[.namespaces[].status] == ["ok", "ok", "failed", "skipped"]'
 
 # continue: the siblings go on, and every failure is told
-rm -rf .nsmigrate dump
-cat >>one.yaml <<'PLAN'
+sed 's/name: single/name: going-on/; s/dump-single/dump-going-on/' single.yaml >going-on.yaml
+cat >>going-on.yaml <<'PLAN'
   - name: worse
-    source: {backend: bad, name: worse}
+    source: {backend: bad}
     destination: {backend: d}
 PLAN
-expect_exit 1 timeout 60 "$NSMIGRATE" run one.yaml --on-error continue
-expect_match "$out" '^never +ok '
+expect_exit 1 timeout 60 "$NSMIGRATE" run going-on.yaml --on-error continue
+expect_match "$out" '^other +ok '
 expect_match "$out" '^total +3 of 5 ok '
 expect_lines 1 "$err" "nsmigrate: namespace "
 expect_lines 1 "$err" "nsmigrate: also failed: namespace "
-rm -rf .nsmigrate dump
-expect_exit 1 timeout 60 "$NSMIGRATE" run one.yaml --json --on-error=continue
+expect_exit 1 timeout 60 "$NSMIGRATE" run going-on.yaml --json --on-error=continue
 expect_json '[.namespaces[].status] == ["ok", "ok", "failed", "ok", "failed"]'
 
-# mended: the rest is completed, what is done is not done again
-sed 's/, fail_op: read, fail_at: 2, fail_times: 0, fail_code: corrupt//' one.yaml >mended.yaml
-expect_exit 0 timeout 60 "$NSMIGRATE" run mended.yaml
-expect_match "$out" '^done +ok, done before '
-expect_match "$out" '^bad +ok '
-expect_match "$out" '^total +5 of 5 ok '
-expect_lacks "$err" "done: started"
+# a cause that can be mended: a damaged file; then the same command completes the rest
+cat >make.yaml <<'PLAN'
+version: 1
+name: make
+backends:
+  m: {adapter: memory, records: 500}
+  f: {adapter: file, path: ./files}
+namespaces:
+  - {name: good, source: {backend: m}, destination: {backend: f}}
+  - {name: damaged, source: {backend: m}, destination: {backend: f}}
+PLAN
+expect_exit 0 "$NSMIGRATE" run make.yaml
+cat >mend.yaml <<'PLAN'
+version: 1
+name: mend
+workers: 1
+backends:
+  f: {adapter: file, path: ./files}
+  d: {adapter: file, path: ./copy}
+namespaces:
+  - {name: good, source: {backend: f}, destination: {backend: d}}
+  - {name: damaged, source: {backend: f}, destination: {backend: d}}
+PLAN
+damaged=$(find files/damaged -name '*.jsonl')
+cp -p "$damaged" kept
+sed '250s/.*/{"broken/' kept >"$damaged"
+expect_exit 1 "$NSMIGRATE" run mend.yaml
+expect_match "$out" '^good +ok '
+expect_match "$out" '^damaged +failed '
+expect_match "$err" '^nsmigrate: namespace damaged: '
+expect_contains "$err" "$(basename "$damaged")"
+cp -p kept "$damaged"
+expect_exit 0 "$NSMIGRATE" run mend.yaml
+expect_match "$out" '^good +ok, done before '
+expect_match "$out" '^damaged +ok +record +500 '
+expect_lacks "$err" "good: started"
+expect_exit 0 "$NSMIGRATE" verify mend.yaml

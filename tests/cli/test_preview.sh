@@ -28,7 +28,7 @@ expect_match "$out" '250 records'
 expect_match "$out" '^2 namespaces, 1,000 records, .*; about .* with [0-9]+ workers?$'
 expect_exit 0 "$NSMIGRATE" preview plan.yaml --json
 expect_events 'map(select(.event == "namespace").name) == ["one", "two"]'
-expect_events 'first | .source == "a" and .destination == "d" and .lane == "record" and .would_fail == false
+expect_events 'map(select(.event == "namespace")) | first | .source == "a" and .destination == "d" and .lane == "record" and .would_fail == false
     and .records == 500 and .bytes > 0 and .estimate_seconds >= 0 and (.objects | length == 2)
     and (.objects[0] | .records == 250 and .exact)
     and (has("layout") and has("creates") and has("conflicts") and has("losses") and has("refusals") and has("notes"))'
@@ -48,7 +48,7 @@ expect_exit 3 "$NSMIGRATE" preview plan.yaml
 expect_contains "$out" "conflict"
 expect_contains "$out" "run would fail"
 expect_exit 3 "$NSMIGRATE" preview plan.yaml --json --only one
-expect_events 'first | .would_fail and (.conflicts | length > 0) and (.conflicts[0].text | length > 0)'
+expect_events 'map(select(.event == "namespace")) | first | .would_fail and (.conflicts | length > 0) and (.conflicts[0].text | length > 0)'
 expect_json '.status == "failed" and (.namespaces | length == 1) and .namespaces[0].status == "failed"'
 expect_exit 3 "$NSMIGRATE" run plan.yaml --dry-run
 expect_exit 1 "$NSMIGRATE" run plan.yaml

@@ -3,15 +3,16 @@
 . "$NSM_SOURCE_DIR/tests/support/lib.sh"
 cd "$tmp"
 
+# plan NAME OPTIONS-OF-THE-SOURCE
 plan() {
-    cat <<PLAN
+    cat >"$1.yaml" <<PLAN
 version: 1
-name: stopped
+name: $1
 workers: 2
 batch: {records: 100}
 backends:
-  a: {adapter: memory, records: 20000, $1}
-  d: {adapter: file, path: ./dump}
+  a: {adapter: memory, records: 20000, $2}
+  d: {adapter: file, path: ./$1}
 namespaces:
   - name: one
     source: {backend: a}
@@ -26,9 +27,9 @@ is_copying() {
 }
 
 # once, while batches go by
-plan "delay: 50ms" >plan.yaml
+plan steady "delay: 20ms"
 for signal in TERM:143 INT:130 HUP:129; do
-    start "$NSMIGRATE" run plan.yaml --json
+    start "$NSMIGRATE" run steady.yaml --json
     wait_until is_copying
     sleep 0.3
     kill "-${signal%:*}" "$pid"
@@ -36,12 +37,20 @@ for signal in TERM:143 INT:130 HUP:129; do
     expect_contains "$err" "SIG${signal%:*}: stopping at the next checkpoint; once more stops at once"
     expect_contains "$err" "nsmigrate: stopped by SIG${signal%:*}; the same command takes it up"
     expect_json '.event == "summary" and .status == "interrupted"'
-    expect_json 'all(.namespaces[]; .status == "cancelled" or .status == "skipped")'
+    expect_json 'all(.namespaces[]; .status == "cancelled" and .records < 20000)'
+    expect_exit 0 "$NSMIGRATE" status steady.yaml --json
+    expect_json '.status == "interrupted" and all(.namespaces[]; .records > 0)'
 done
 
+# taken up, and complete
+expect_exit 0 "$NSMIGRATE" run steady.yaml --json
+expect_json '.status == "ok" and all(.namespaces[]; .status == "ok" and .records == 20000)'
+expect_exit 0 "$NSMIGRATE" verify steady.yaml
+expect_same 40000 "$(cat steady/*/*.jsonl | wc -l)" "lines in the files"
+
 # twice, while a read hangs
-plan "stall_op: read, stall_at: 5" >plan.yaml
-start "$NSMIGRATE" run plan.yaml --json
+plan hanging "stall_op: read, stall_at: 5"
+start "$NSMIGRATE" run hanging.yaml --json
 wait_until is_copying
 sleep 0.3
 kill -TERM "$pid"
@@ -51,19 +60,13 @@ kill -TERM "$pid"
 expect_ended 143 "$pid"
 expect_contains "$err" "SIGTERM: stopping at once"
 expect_json '.status == "interrupted"'
-expect_exit 0 "$NSMIGRATE" status plan.yaml --json
+expect_exit 0 "$NSMIGRATE" status hanging.yaml --json
 expect_json '.status == "interrupted"'
 
-# taken up, and complete
-plan "value_bytes: 16B" >plan.yaml
-expect_exit 0 "$NSMIGRATE" run plan.yaml --json
-expect_json '.status == "ok" and all(.namespaces[]; .status == "ok" and .records == 20000)'
-expect_exit 0 "$NSMIGRATE" verify plan.yaml
-
 # what takes nothing up stops at once
-plan "stall_op: survey" >plan.yaml
+plan looking "stall_op: survey"
 for command in preview verify; do
-    start "$NSMIGRATE" "$command" plan.yaml
+    start "$NSMIGRATE" "$command" looking.yaml
     sleep 0.5
     kill -INT "$pid"
     expect_ended 130 "$pid"
@@ -75,16 +78,14 @@ mkfifo plan.pipe
 start "$NSMIGRATE" validate plan.pipe
 sleep 0.3
 kill -TERM "$pid"
-ended=0
-wait "$pid" || ended=$?
-expect_same 143 "$ended" "exit code while the plan is read"
+expect_ended 143 "$pid"
 
 # nohup: a hangup that was ignored stays so
-plan "delay: 1ms" >plan.yaml
-rm -rf .nsmigrate dump
+plan nohup "delay: 1ms"
 trap '' HUP
-start "$NSMIGRATE" run plan.yaml --json
+start "$NSMIGRATE" run nohup.yaml --json
 trap - HUP
 wait_until is_copying
 kill -HUP "$pid"
 expect_ended 0 "$pid"
+expect_json '.status == "ok"'

@@ -3,14 +3,14 @@
 . "$NSM_SOURCE_DIR/tests/support/lib.sh"
 cd "$tmp"
 
-plan() {
-    cat <<PLAN
+cat >plan.yaml <<'PLAN'
 version: 1
 name: standing
 workers: 2
+batch: {records: 100}
 backends:
   quick: {adapter: memory, records: 10}
-  slow: {adapter: memory, records: 10$1}
+  slow: {adapter: memory, records: 2000, delay: 200ms}
   d: {adapter: file, path: ./dump}
 namespaces:
   - name: quick
@@ -20,8 +20,6 @@ namespaces:
     source: {backend: slow}
     destination: {backend: d}
 PLAN
-}
-plan ", stall_op: read" >plan.yaml
 
 expect_exit 0 "$NSMIGRATE" status plan.yaml
 expect_same "no run of plan standing yet" "$(cat "$out")" "status before"
@@ -30,7 +28,8 @@ expect_json '.event == "summary" and .plan == "standing" and .status == "none" a
 [ ! -e .nsmigrate ] || fail "status made a ledger"
 
 quick_is_done() {
-    "$NSMIGRATE" status plan.yaml --json | jq -es 'last | .status == "running" and .namespaces[0].status == "ok"'
+    "$NSMIGRATE" status plan.yaml --json |
+        jq -es 'last | .status == "running" and .namespaces[0].status == "ok" and .namespaces[1].status == "running"'
 }
 start "$NSMIGRATE" run plan.yaml
 wait_until quick_is_done
@@ -59,7 +58,6 @@ expect_contains "$out" "plan standing: interrupted; 1 of 2 namespaces done"
 expect_exit 0 "$NSMIGRATE" status plan.yaml --json
 expect_json '.status == "interrupted" and .namespaces[0].status == "ok" and .namespaces[1].status == "interrupted"'
 
-plan "" >plan.yaml
 expect_exit 0 "$NSMIGRATE" run plan.yaml
 expect_match "$out" '^quick +ok, done before '
 expect_exit 0 "$NSMIGRATE" status plan.yaml
@@ -68,11 +66,10 @@ expect_exit 0 "$NSMIGRATE" status plan.yaml --json
 expect_json '.status == "ok" and .error == null and all(.namespaces[]; .status == "ok" and .step == "done")'
 
 # a failed one, with its error
-plan ", fail_op: read, fail_times: 0" >plan.yaml
-rm -rf dump
-expect_exit 1 "$NSMIGRATE" run plan.yaml --fresh
-expect_exit 0 "$NSMIGRATE" status plan.yaml
+sed 's/name: standing/name: fallen/; s/delay: 200ms/fail_op: read, fail_times: 0/; s/dump/dump-fallen/' plan.yaml >fallen.yaml
+expect_exit 1 "$NSMIGRATE" run fallen.yaml
+expect_exit 0 "$NSMIGRATE" status fallen.yaml
 expect_match "$out" '^slow +failed '
 expect_match "$out" '^slow: .'
-expect_exit 0 "$NSMIGRATE" status plan.yaml --json
+expect_exit 0 "$NSMIGRATE" status fallen.yaml --json
 expect_json '.status == "failed" and (.error | length > 0) and (.namespaces[1].error | length > 0)'

@@ -24,6 +24,7 @@ on_terminal() {
     code=0
     script -qec "stty rows $1 cols $2; $3" typescript >shown 2>/dev/null </dev/null || code=$?
     tr -d '\r' <shown >shown.text
+    expect_sane shown.text "$3"
 }
 
 # The widest and the tallest painting: each is a run of lines between two cursor movements.

@@ -14,10 +14,14 @@ export LC_ALL=C TERM=xterm
 tmp=$(mktemp -d "${TMPDIR:-/tmp}/nsmigrate-test-XXXXXX")
 out=$tmp/.out err=$tmp/.err code=0
 started=
+at_end= # functions to call before the processes are stopped
 
 finish() {
     status=$?
     trap - EXIT
+    for hook in $at_end; do
+        $hook
+    done
     for pid in $started; do
         kill -KILL "$pid" 2>/dev/null || :
     done
@@ -39,8 +43,13 @@ fail() {
 run() {
     code=0
     "$@" >"$out" 2>"$err" </dev/null || code=$?
-    if grep -q 'Sanitizer\|runtime error:' "$err"; then
-        fail "a sanitizer speaks: $*"
+    expect_sane "$err" "$*"
+}
+
+# expect_sane FILE COMMAND: no sanitizer has anything to say, whatever the exit code.
+expect_sane() {
+    if grep -q 'Sanitizer\|runtime error:' "$1"; then
+        fail "a sanitizer speaks: $2"
     fi
 }
 
@@ -108,6 +117,7 @@ expect_ended() {
     wait "$2" || ended=$?
     cp "$tmp/.out.bg" "$out"
     cp "$tmp/.err.bg" "$err"
+    expect_sane "$err" "what was started"
     [ "$ended" -eq "$1" ] || fail "exit code $ended instead of $1"
 }
 
