@@ -37,9 +37,10 @@ struct op_rule {
     const char *cap_name;
 };
 
-#define OP(member, cap, required, text)                                    \
- {                                                                         \
-#  member, offsetof(struct nsm_adapter, member), (cap), (required), (text) \
+#define OP(member, cap, required, text)                                            \
+ {                                                                                 \
+  .name = #member, .offset = offsetof(struct nsm_adapter, member), .needs = (cap), \
+  .is_required = (required), .cap_name = (text)                                    \
  }
 
 static const struct op_rule op_rules[] = {
