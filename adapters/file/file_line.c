@@ -50,7 +50,9 @@ static struct nsm_error *write_key(struct nsm_buf *out, const struct nsm_record 
     nsm_buf_append_cstr(out, "{\"key\":");
     nsm_json_write_value(out, &(struct nsm_value){.type = NSM_BYTES, .bytes = record->key},
                          NSM_JSON_BYTES_AS_TEXT);
-    nsm_buf_printf(out, ",\"kind\":\"%s\"", nsm_kind_name(record->kind));
+    nsm_buf_append_cstr(out, ",\"kind\":\"");
+    nsm_buf_append_cstr(out, nsm_kind_name(record->kind));
+    nsm_buf_append_char(out, '"');
     if (record->expires_at_ms != NSM_NO_EXPIRY) {
         nsm_buf_append_cstr(out, ",\"expires_at_ms\":");
         nsm_buf_append_i64(out, record->expires_at_ms);

@@ -1,5 +1,6 @@
 /*
- * What stands in the folders of the adapter `file`: whose it is, what it is called, and what may be removed.
+ * What stands in the folders of the adapter `file`: whose it is, what it is called, and what may be
+ * removed.
  */
 #include "tests/support/file_rig.h"
 

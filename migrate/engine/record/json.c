@@ -89,12 +89,16 @@ static void write_binary(struct nsm_buf *out, struct nsm_str bytes, const char *
 {
     nsm_buf_append_cstr(out, "{\"$binary\":{\"base64\":\"");
     write_base64(out, bytes);
-    nsm_buf_printf(out, "\",\"subType\":\"%s\"}}", sub_type);
+    nsm_buf_append_cstr(out, "\",\"subType\":\"");
+    nsm_buf_append_cstr(out, sub_type);
+    nsm_buf_append_cstr(out, "\"}}");
 }
 
 static void write_marked(struct nsm_buf *out, const struct nsm_value *value)
 {
-    nsm_buf_printf(out, "{\"$%s\":", nsm_type_name(value->type));
+    nsm_buf_append_cstr(out, "{\"$");
+    nsm_buf_append_cstr(out, nsm_type_name(value->type));
+    nsm_buf_append_cstr(out, "\":");
     if (is_plain_text(value->bytes))
         nsm_json_write_string(out, value->bytes);
     else
@@ -112,14 +116,24 @@ static void write_bool(struct nsm_buf *out, const struct nsm_value *value)
         write_marked(out, value);
 }
 
+/* Digits without a leading zero or plus, within 64 bits: what JSON and the record both take. */
+static bool is_canonical_int(struct nsm_str text)
+{
+    const bool is_negative = text.len > 0 && text.ptr[0] == '-';
+    const struct nsm_str digits = nsm_str_skip(text, is_negative);
+    int64_t number;
+    if (digits.len == 0 || digits.ptr[0] < '0' || digits.ptr[0] > '9')
+        return false;
+    return nsm_parse_i64(text, &number) &&
+           (digits.ptr[0] != '0' || (digits.len == 1 && !is_negative));
+}
+
 static void write_int(struct nsm_buf *out, const struct nsm_value *value)
 {
-    int64_t number;
-    if (!nsm_parse_i64(value->bytes, &number)) {
+    if (is_canonical_int(value->bytes))
+        nsm_buf_append_str(out, value->bytes);
+    else
         write_marked(out, value);
-        return;
-    }
-    nsm_buf_append_i64(out, number);
 }
 
 /* With a point or an exponent always, so that it is read as a float again. */
