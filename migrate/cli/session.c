@@ -74,8 +74,11 @@ static void apply_flags(struct nsm_plan *plan, const struct nsm_cli_options *opt
 
 /* No for_each is expanded, which would need a connection before any is checked; and one that does not
  * answer keeps none of the others waiting. */
-static void look_at_backends_only(struct nsm_plan *plan, const struct nsm_cli_options *options)
+static void look_at_backends_only(struct nsm_session *session,
+                                  const struct nsm_cli_options *options)
 {
+    struct nsm_plan *const plan = session->plan;
+    session->n_hidden_templates = plan->n_templates;
     plan->n_templates = 0;
     const size_t n_wanted = plan->n_backends < NSM_MAX_WORKERS ? plan->n_backends : NSM_MAX_WORKERS;
     if (options->workers == 0 && plan->workers < n_wanted)
@@ -90,7 +93,7 @@ struct nsm_error *nsm_session_open(struct nsm_session *session, struct nsm_cli *
     NSM_TRY(nsm_cli_load_plan(cli, &session->plan, exit_code));
     apply_flags(session->plan, options);
     if (flags & NSM_SESSION_BACKENDS_ONLY)
-        look_at_backends_only(session->plan, options);
+        look_at_backends_only(session, options);
 
     session->events = (struct nsm_events){.emit = take_event, .arg = session};
     session->options = (struct nsm_migration_options){
@@ -123,5 +126,7 @@ void nsm_session_release(struct nsm_session *session)
 {
     nsm_session_settle(session);
     nsm_migration_free(session->migration);
+    if (session->n_hidden_templates > 0)
+        session->plan->n_templates = session->n_hidden_templates;
     nsm_plan_free(session->plan);
 }

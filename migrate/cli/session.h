@@ -20,6 +20,8 @@ enum nsm_session_flag {
 struct nsm_session {
     struct nsm_cli *cli;
     struct nsm_plan *plan;
+    size_t
+        n_hidden_templates; /* with BACKENDS_ONLY: the plan's, which gets them back for its end */
     struct nsm_events events;
     struct nsm_migration_options options;
     struct nsm_migration *migration;
