@@ -1,9 +1,9 @@
 /*
- * The postgres adapter's operations on a real server: lanes, renames, what stands in the way,
- * cancellation, lost connections, lost commits.
+ * The postgres adapter between two databases of a real server: whole schemas, renamed or not, single
+ * tables, both lanes, all types.
  */
 #include "tests/support/pg_drive.h"
-#include "tests/support/pg_server.h"
+#include "tests/support/pg_fixture.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -13,79 +13,8 @@
 #include <cmocka.h>
 
 #include "migrate/base/alloc.h"
-#include "migrate/base/clock.h"
 
-static const struct nsm_adapter *const adapter = &nsm_adapter_postgres;
-
-/* A test's server and two databases of its own. */
-struct fixture {
-    struct pg_server *server;
-    unsigned n_tests;
-};
-static struct fixture fixture;
-
-struct databases {
-    char from[32], to[32];
-    char *from_url, *to_url;
-};
-
-static void make_databases(struct databases *databases, const char *sql)
-{
-    const unsigned n = ++fixture.n_tests;
-    (void)snprintf(databases->from, sizeof(databases->from), "from%u", n);
-    (void)snprintf(databases->to, sizeof(databases->to), "to%u", n);
-    char create[64];
-    (void)snprintf(create, sizeof(create), "CREATE DATABASE %s", databases->from);
-    pg_server_exec(fixture.server, "postgres", create);
-    (void)snprintf(create, sizeof(create), "CREATE DATABASE %s", databases->to);
-    pg_server_exec(fixture.server, "postgres", create);
-    databases->from_url = pg_server_url(fixture.server, databases->from);
-    databases->to_url = pg_server_url(fixture.server, databases->to);
-    pg_server_exec(fixture.server, databases->from, sql);
-}
-
-static void databases_release(struct databases *databases)
-{
-    free(databases->from_url);
-    free(databases->to_url);
-}
-
-static void check_ok(struct nsm_error *error)
-{
-    if (!error)
-        return;
-    char *text NSM_CLEANUP(nsm_freep) = nsm_error_text(error);
-    nsm_error_free(error);
-    fail_msg("%s", text);
-}
-
-static void check_error(struct nsm_error *error, enum nsm_code code, const char *part)
-{
-    if (!error)
-        fail_msg("no error, expected %s", part);
-    char *text NSM_CLEANUP(nsm_freep) = nsm_error_text(error);
-    const enum nsm_code found = nsm_error_code(error);
-    nsm_error_free(error);
-    if (found != code || !strstr(text, part))
-        fail_msg("expected %s with \"%s\", found %s: %s", nsm_code_name(code), part,
-                 nsm_code_name(found), text);
-}
-
-static void check_value(const char *database, const char *sql, const char *expected)
-{
-    char *value NSM_CLEANUP(nsm_freep) = pg_server_value(fixture.server, database, sql);
-    assert_string_equal(value, expected);
-}
-
-/* The same query on both sides. */
-static void check_same(const struct databases *databases, const char *from_sql, const char *to_sql)
-{
-    char *from NSM_CLEANUP(nsm_freep) = pg_server_value(fixture.server, databases->from, from_sql);
-    char *to NSM_CLEANUP(nsm_freep) =
-        pg_server_value(fixture.server, databases->to, to_sql ? to_sql : from_sql);
-    assert_string_equal(from, to);
-    assert_string_not_equal(from, "");
-}
+static const char *const billing_schema[] = {"schema=billing", NULL};
 
 static const char billing[] =
     "CREATE SCHEMA billing;"
@@ -102,11 +31,17 @@ static const char billing[] =
     " GROUP BY customer;"
     "CREATE MATERIALIZED VIEW billing.summary AS SELECT count(*) AS n FROM billing.invoice;"
     "CREATE FUNCTION billing.touch() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
-    " -- TOC entry 1 (class 1 OID 1)\n NEW.note := NEW.note || ''; RETURN NEW; END $$;"
+    " -- a comment\n-- TOC entry 1 (class 1 OID 1)\n NEW.note := NEW.note || ''; RETURN NEW; END $$;"
     "CREATE TRIGGER touch BEFORE UPDATE ON billing.invoice FOR EACH ROW"
     " EXECUTE FUNCTION billing.touch();"
-    "COMMENT ON TABLE billing.invoice IS 'what is owed; -- TOC entry 9';"
+    "CREATE RULE quiet AS ON DELETE TO billing.customer DO INSTEAD NOTHING;"
+    "CREATE POLICY everyone ON billing.customer USING (true);"
+    "CREATE STATISTICS billing.related ON customer, total FROM billing.invoice;"
+    "COMMENT ON TABLE billing.invoice IS E'what is owed\\n-- TOC entry 9';"
+    "COMMENT ON INDEX billing.invoice_made IS 'by time';"
     "CREATE SEQUENCE billing.loose START 5; SELECT nextval('billing.loose');"
+    "CREATE SEQUENCE billing.unused START 7;"
+    "CREATE TABLE billing.empty (a int, b text);"
     "INSERT INTO billing.customer (name, mood, email, born, balance) SELECT 'c' || i,"
     " CASE WHEN i % 2 = 0 THEN 'sad' ELSE 'happy' END::billing.mood, i || '@x.org',"
     " date '2000-01-01' + i, i * 1.25 FROM generate_series(1, 500) i;"
@@ -116,106 +51,374 @@ static const char billing[] =
     "UPDATE billing.invoice SET note = NULL WHERE id % 7 = 0;"
     "REFRESH MATERIALIZED VIEW billing.summary;";
 
-static const char billing_rows[] =
-    "SELECT md5(string_agg(t::text, '|' ORDER BY id)) FROM billing.invoice t";
+/* Names of a schema's objects, and what they are, without the schema's own name. */
+static const char *const catalog_queries[] = {
+    "SELECT md5(string_agg(t::text, '|' ORDER BY id)) FROM %.invoice t",
+    "SELECT md5(string_agg(t::text, '|' ORDER BY id)) FROM %.customer t",
+    "SELECT string_agg(conname::text || contype::text || convalidated, ',' ORDER BY conname)"
+    " FROM pg_constraint WHERE connamespace = '%'::regnamespace",
+    "SELECT string_agg(relname::text || relkind::text, ',' ORDER BY relname) FROM pg_class"
+    " WHERE relnamespace = '%'::regnamespace",
+    "SELECT string_agg(relname || attname || format_type(atttypid, atttypmod) || attnotnull"
+    " || attidentity::text || attgenerated::text, ',' ORDER BY relname, attnum) FROM pg_attribute"
+    " JOIN pg_class c ON c.oid = attrelid JOIN pg_type t ON t.oid = atttypid"
+    " WHERE relnamespace = '%'::regnamespace AND attnum > 0 AND typnamespace = 11",
+    "SELECT string_agg(tgname::text || tgenabled::text, ',') FROM pg_trigger"
+    " WHERE tgrelid = '%.invoice'::regclass AND NOT tgisinternal",
+    "SELECT string_agg(rulename, ',' ORDER BY rulename) FROM pg_rules"
+    " WHERE schemaname = trim('%', '\"')",
+    "SELECT string_agg(polname, ',') FROM pg_policy WHERE polrelid = '%.customer'::regclass",
+    "SELECT string_agg(stxname, ',') FROM pg_statistic_ext WHERE stxnamespace = '%'::regnamespace",
+    "SELECT obj_description('%.invoice'::regclass)",
+    "SELECT obj_description('%.invoice_made'::regclass)",
+    "SELECT string_agg(proname, ',') FROM pg_proc WHERE pronamespace = '%'::regnamespace",
+    "SELECT n FROM %.summary",
+    "SELECT sum(total) FROM %.totals",
+    "SELECT nextval('%.loose')",
+    "SELECT nextval('%.unused')",
+    "INSERT INTO %.invoice (customer, total) VALUES (1, 1) RETURNING id",
+    "INSERT INTO %.customer (name) VALUES ('x') RETURNING id",
+    "SELECT count(*) FROM pg_stats WHERE schemaname = trim('%', '\"') AND attname = 'id'",
+};
 
-static void check_billing(const struct databases *databases, const char *schema)
+static void check_billing(const struct pg_fixture *fixture, const char *schema)
 {
-    char sql[512];
-    (void)snprintf(sql, sizeof(sql),
-                   "SELECT md5(string_agg(t::text, '|' ORDER BY id)) FROM %s.invoice t", schema);
-    check_same(databases, billing_rows, sql);
-    (void)snprintf(sql, sizeof(sql),
-                   "SELECT md5(string_agg(t::text, '|' ORDER BY id)) FROM %s.customer t", schema);
-    check_same(databases,
-               "SELECT md5(string_agg(t::text, '|' ORDER BY id)) FROM billing.customer t", sql);
-    (void)snprintf(
-        sql, sizeof(sql),
-        "SELECT string_agg(c.conname::text || c.contype::text, ',' ORDER BY c.conname) FROM "
-        "pg_constraint c WHERE connamespace = '%s'::regnamespace",
-        schema);
-    check_same(databases,
-               "SELECT string_agg(c.conname::text || c.contype::text, ',' ORDER BY c.conname) FROM"
-               " pg_constraint c WHERE connamespace = 'billing'::regnamespace",
-               sql);
-    (void)snprintf(
-        sql, sizeof(sql),
-        "SELECT string_agg(relname::text || relkind::text, ',' ORDER BY relname) FROM pg_class "
-        "WHERE relnamespace = '%s'::regnamespace",
-        schema);
-    check_same(
-        databases,
-        "SELECT string_agg(relname::text || relkind::text, ',' ORDER BY relname) FROM pg_class"
-        " WHERE relnamespace = 'billing'::regnamespace",
-        sql);
-    (void)snprintf(sql, sizeof(sql), "SELECT n FROM %s.summary", schema);
-    check_value(databases->to, sql, "5000");
-    (void)snprintf(sql, sizeof(sql), "SELECT nextval('%s.loose')", schema);
-    check_value(databases->to, sql, "6");
-    (void)snprintf(sql, sizeof(sql),
-                   "INSERT INTO %s.invoice (customer, total) VALUES (1, 1) RETURNING id", schema);
-    check_value(databases->to, sql, "5001");
-    (void)snprintf(sql, sizeof(sql), "INSERT INTO %s.customer (name) VALUES ('x') RETURNING id",
-                   schema);
-    check_value(databases->to, sql, "501");
-    (void)snprintf(sql, sizeof(sql), "SELECT obj_description('%s.invoice'::regclass)", schema);
-    check_value(databases->to, sql, "what is owed; -- TOC entry 9");
-    (void)snprintf(sql, sizeof(sql),
-                   "SELECT count(*) FROM pg_trigger WHERE tgrelid = '%s.invoice'::regclass"
-                   " AND NOT tgisinternal",
-                   schema);
-    check_value(databases->to, sql, "1");
-    check_value(databases->to, "SELECT to_regnamespace('nsmigrate') IS NULL", "t");
+    pg_server_exec(fixture->server, fixture->from, "ANALYZE");
+    for (size_t i = 0; i < NSM_COUNT_OF(catalog_queries); i++)
+        pg_check_same(fixture, catalog_queries[i], "billing", schema);
+    pg_check_value(fixture, fixture->to, "SELECT to_regnamespace('nsmigrate') IS NULL", "t");
+    pg_check_value(fixture, fixture->to,
+                   "SELECT count(*) FROM pg_namespace WHERE nspname LIKE 'nsmigrate%'", "0");
 }
 
-static void test_schema_binary(void **state)
+static void test_schema(void **state)
 {
-    (void)state;
-    struct databases databases NSM_CLEANUP(databases_release);
+    const struct pg_fixture *const fixture = *state;
     struct pg_drive drive;
-    make_databases(&databases, billing);
-    pg_drive_init(&drive, databases.from_url, (const char *const[]){"schema=billing", NULL},
-                  databases.to_url, NULL);
-    check_ok(pg_drive_run(&drive));
+    pg_server_exec(fixture->server, fixture->from, billing);
+    pg_drive_init(&drive, fixture->from_url, billing_schema, fixture->to_url, NULL);
+    pg_check_ok(pg_drive_run(&drive));
     assert_int_equal(drive.n_records, 5500);
-    check_billing(&databases, "billing");
+    for (size_t i = 0; i < drive.source.census.n_objects; i++)
+        assert_string_equal(drive.source.census.objects[i].format, "binary");
+    check_billing(fixture, "billing");
     pg_drive_release(&drive);
 }
+
+static void test_schema_in_lane_record(void **state)
+{
+    const struct pg_fixture *const fixture = *state;
+    struct pg_drive drive;
+    pg_server_exec(fixture->server, fixture->from, billing);
+    pg_drive_init(&drive, fixture->from_url, billing_schema, fixture->to_url, NULL);
+    drive.lane = NSM_LANE_RECORD;
+    pg_check_ok(pg_drive_run(&drive));
+    check_billing(fixture, "billing");
+    pg_drive_release(&drive);
+}
+
+static void test_into_empty_schema(void **state)
+{
+    const struct pg_fixture *const fixture = *state;
+    struct pg_drive drive;
+    pg_server_exec(fixture->server, fixture->from, billing);
+    pg_server_exec(fixture->server, fixture->to, "CREATE SCHEMA billing");
+    pg_drive_init(&drive, fixture->from_url, billing_schema, fixture->to_url, NULL);
+    pg_check_ok(pg_drive_run(&drive));
+    check_billing(fixture, "billing");
+    pg_drive_release(&drive);
+}
+
+/* ---- renames ---- */
 
 static void test_rename(void **state)
 {
-    (void)state;
-    struct databases databases NSM_CLEANUP(databases_release);
+    const struct pg_fixture *const fixture = *state;
     struct pg_drive drive;
-    make_databases(&databases, billing);
-    pg_drive_init(&drive, databases.from_url, (const char *const[]){"schema=billing", NULL},
-                  databases.to_url, (const char *const[]){"schema=Billing 2026", NULL});
-    check_ok(pg_drive_run(&drive));
-    check_billing(&databases, "\"Billing 2026\"");
+    pg_server_exec(fixture->server, fixture->from, billing);
+    pg_drive_init(&drive, fixture->from_url, billing_schema, fixture->to_url,
+                  (const char *const[]){"schema=Billing 2026", NULL});
+    pg_check_ok(pg_drive_run(&drive));
+    check_billing(fixture, "\"Billing 2026\"");
+    pg_check_value(fixture, fixture->to, "SELECT to_regnamespace('billing') IS NULL", "t");
     pg_drive_release(&drive);
 }
 
-static int setup(void **state)
+/* The target schema stands, empty and with its own rights; a foreign schema of the original's name
+ * stands too. */
+static void test_rename_beside_original(void **state)
 {
-    (void)state;
-    fixture.server = pg_server_new();
-    return 0;
+    const struct pg_fixture *const fixture = *state;
+    struct pg_drive drive;
+    pg_server_exec(fixture->server, fixture->from, billing);
+    pg_server_exec(fixture->server, fixture->to,
+                   "CREATE SCHEMA copy; GRANT USAGE ON SCHEMA copy TO app; CREATE SCHEMA billing;"
+                   " CREATE TABLE billing.invoice (theirs int);"
+                   " INSERT INTO billing.invoice VALUES (42)");
+    pg_drive_init(&drive, fixture->from_url, billing_schema, fixture->to_url,
+                  (const char *const[]){"schema=copy", NULL});
+    pg_check_ok(pg_drive_run(&drive));
+    check_billing(fixture, "copy");
+    pg_check_value(fixture, fixture->to, "SELECT theirs FROM billing.invoice", "42");
+    pg_check_value(fixture, fixture->to, "SELECT has_schema_privilege('app', 'copy', 'USAGE')",
+                   "t");
+    pg_drive_release(&drive);
 }
 
-static int teardown(void **state)
+static void test_rename_in_one_database(void **state)
 {
-    (void)state;
-    pg_server_free(fixture.server);
-    return 0;
+    const struct pg_fixture *const fixture = *state;
+    struct pg_drive drive;
+    pg_server_exec(fixture->server, fixture->from, billing);
+    pg_drive_init(&drive, fixture->from_url, billing_schema, fixture->from_url,
+                  (const char *const[]){"schema=copy", NULL});
+    pg_check_ok(pg_drive_run(&drive));
+    pg_check_value(fixture, fixture->from,
+                   "SELECT (SELECT string_agg(t::text, '|' ORDER BY id) FROM billing.invoice t) ="
+                   " (SELECT string_agg(t::text, '|' ORDER BY id) FROM copy.invoice t)",
+                   "t");
+    /* Each refers to its own. */
+    pg_check_value(fixture, fixture->from,
+                   "SELECT string_agg(DISTINCT confrelid::regclass::text, ',') FROM pg_constraint"
+                   " WHERE conrelid = 'copy.invoice'::regclass AND contype = 'f'",
+                   "copy.customer");
+    pg_check_value(fixture, fixture->from,
+                   "SELECT string_agg(tgfoid::regproc::text, ',') FROM pg_trigger"
+                   " WHERE tgrelid = 'copy.invoice'::regclass AND NOT tgisinternal",
+                   "copy.touch");
+    pg_check_value(fixture, fixture->from, "SELECT count(*) FROM billing.invoice", "5000");
+    pg_drive_release(&drive);
 }
+
+static void test_rename_of_table(void **state)
+{
+    const struct pg_fixture *const fixture = *state;
+    struct pg_drive drive;
+    pg_server_exec(fixture->server, fixture->from,
+                   "CREATE TABLE public.users (id serial PRIMARY KEY, name text);"
+                   "CREATE INDEX by_name ON public.users (name);"
+                   "INSERT INTO public.users (name) SELECT 'n' || i FROM generate_series(1, 99) i");
+    pg_server_exec(fixture->server, fixture->to,
+                   "CREATE TABLE public.users (theirs int); INSERT INTO public.users VALUES (1)");
+    pg_drive_init(&drive, fixture->from_url, (const char *const[]){"table=public.users", NULL},
+                  fixture->to_url, (const char *const[]){"table=people", NULL});
+    pg_check_ok(pg_drive_run(&drive));
+    pg_check_value(fixture, fixture->to, "SELECT count(*) FROM people", "99");
+    pg_check_value(fixture, fixture->to, "SELECT theirs FROM users", "1");
+    pg_check_value(fixture, fixture->to, "INSERT INTO people (name) VALUES ('x') RETURNING id",
+                   "100");
+    pg_check_value(fixture, fixture->to,
+                   "SELECT string_agg(indexname, ',' ORDER BY indexname) FROM pg_indexes"
+                   " WHERE tablename = 'people'",
+                   "by_name,users_pkey");
+    pg_drive_release(&drive);
+}
+
+/* ---- tables ---- */
+
+static const char several[] =
+    "CREATE SCHEMA a; CREATE SCHEMA b; CREATE TYPE public.kind AS ENUM ('x', 'y');"
+    "CREATE TABLE a.one (id int PRIMARY KEY, k public.kind, v text);"
+    "CREATE TABLE a.two (id int PRIMARY KEY, one int REFERENCES a.one);"
+    "CREATE TABLE a.\"Odd.\"\"name\" (\"a b\" int, \"select\" text, empty text);"
+    "CREATE TABLE b.one (id int, v text);"
+    "INSERT INTO a.one SELECT i, 'x', repeat(md5(i::text), 10) FROM generate_series(1, 20000) i;"
+    "INSERT INTO a.two SELECT i, i FROM generate_series(1, 100) i;"
+    "INSERT INTO a.\"Odd.\"\"name\" VALUES (1, 'x', ''), (2, NULL, NULL);"
+    "INSERT INTO b.one VALUES (1, 'b')";
+
+static void test_tables_in_parts(void **state)
+{
+    const struct pg_fixture *const fixture = *state;
+    struct pg_drive drive;
+    pg_server_exec(fixture->server, fixture->from, several);
+    pg_server_exec(fixture->server, fixture->to, "CREATE TYPE public.kind AS ENUM ('x', 'y')");
+    pg_drive_init(&drive, fixture->from_url,
+                  (const char *const[]){"tables=a.*", "tables=b.on?", NULL}, fixture->to_url, NULL);
+    drive.source.part_bytes = 1 << 20;
+    pg_check_ok(pg_drive_run(&drive));
+    assert_int_equal(drive.source.census.n_objects, 4);
+    assert_in_range(drive.source.census.n_parts, 7, 30);
+    assert_int_equal(drive.n_records, 20103);
+    pg_check_same(fixture, "SELECT md5(string_agg(t::text, '|' ORDER BY id)) FROM a.one t", "", "");
+    pg_check_same(fixture, "SELECT string_agg(t::text, '|') FROM a.\"Odd.\"\"name\" t", "", "");
+    pg_check_same(fixture, "SELECT count(*) FROM pg_constraint WHERE contype = 'f'", "", "");
+    pg_check_same(fixture, "SELECT v FROM b.one", "", "");
+    pg_drive_release(&drive);
+}
+
+static void test_where(void **state)
+{
+    const struct pg_fixture *const fixture = *state;
+    struct pg_drive drive;
+    pg_server_exec(fixture->server, fixture->from, several);
+    pg_drive_init(&drive, fixture->from_url,
+                  (const char *const[]){"table=b.one", "where=id = 1 OR id = 7 -- all", NULL},
+                  fixture->to_url, NULL);
+    pg_server_exec(fixture->server, fixture->from, "INSERT INTO b.one VALUES (2, 'c'), (7, 'd')");
+    pg_check_ok(pg_drive_run(&drive));
+    pg_check_value(fixture, fixture->to, "SELECT string_agg(v, '' ORDER BY v) FROM b.one", "bd");
+    assert_true(drive.source.census.objects[0].is_exact);
+    assert_int_equal(drive.source.census.objects[0].n_records, 2);
+    pg_drive_release(&drive);
+}
+
+static void test_partitions(void **state)
+{
+    const struct pg_fixture *const fixture = *state;
+    struct pg_drive drive;
+    pg_server_exec(
+        fixture->server, fixture->from,
+        "CREATE SCHEMA m; CREATE SCHEMA other;"
+        "CREATE TABLE m.log (at date NOT NULL, id int, v text, PRIMARY KEY (at, id))"
+        " PARTITION BY RANGE (at);"
+        "CREATE TABLE m.log_1 PARTITION OF m.log FOR VALUES FROM ('2026-01-01') TO ('2026-02-01');"
+        "CREATE TABLE m.log_2 PARTITION OF m.log FOR VALUES FROM ('2026-02-01') TO ('2026-03-01')"
+        " PARTITION BY LIST (id);"
+        "CREATE TABLE other.log_2a PARTITION OF m.log_2 FOR VALUES IN (1, 2, 3);"
+        "CREATE TABLE m.log_rest PARTITION OF m.log DEFAULT;"
+        "CREATE INDEX by_v ON m.log (v);"
+        "CREATE TABLE m.refers (at date, id int, FOREIGN KEY (at, id) REFERENCES m.log);"
+        "CREATE TABLE m.parent (a int); CREATE TABLE m.child (b int) INHERITS (m.parent);"
+        "INSERT INTO m.log SELECT date '2026-01-10' + i * 20, i, 'v' || i"
+        " FROM generate_series(0, 3) i;"
+        "INSERT INTO m.refers VALUES ('2026-01-10', 0);"
+        "INSERT INTO m.parent VALUES (1); INSERT INTO m.child VALUES (2, 3);");
+    pg_drive_init(&drive, fixture->from_url,
+                  (const char *const[]){"tables=m.log", "tables=m.refers", "tables=m.parent",
+                                        "tables=m.child", NULL},
+                  fixture->to_url, NULL);
+    pg_check_ok(pg_drive_run(&drive));
+    assert_int_equal(drive.n_records, 7);
+    pg_check_same(fixture,
+                  "SELECT string_agg(t.tableoid::regclass || t::text, '|' ORDER BY id)"
+                  " FROM m.log t",
+                  "", "");
+    pg_check_same(fixture, "SELECT string_agg(t::text, '|' ORDER BY a) FROM m.parent t", "", "");
+    pg_check_same(fixture,
+                  "SELECT string_agg(indexrelid::regclass::text || indisvalid, ','"
+                  " ORDER BY indexrelid::regclass::text) FROM pg_index"
+                  " WHERE indexrelid::regclass::text LIKE 'm.%'",
+                  "", "");
+    pg_check_same(fixture, "SELECT count(*) FROM pg_constraint WHERE contype = 'f'", "", "");
+    pg_drive_release(&drive);
+}
+
+/* ---- types ---- */
+
+static const char all_types[] =
+    "CREATE EXTENSION hstore SCHEMA public;"
+    "CREATE SCHEMA t; CREATE TYPE t.pair AS (a int, b text);"
+    "CREATE TYPE t.level AS ENUM ('low', 'high');"
+    "CREATE DOMAIN t.code AS varchar(5);"
+    "CREATE TABLE t.builtin (id int PRIMARY KEY, bo bool, i2 int2, i4 int4, i8 int8, f4 float4,"
+    " f8 float8, n numeric, n2 numeric(10,2), t text, vc varchar(10), c char(5), na name,"
+    " ch \"char\", b bytea, d date, ti time, tz timetz, ts timestamp, tstz timestamptz,"
+    " iv interval, u uuid, j json, jb jsonb, x xml, ip inet, ma macaddr, p point, r int4range,"
+    " ai int[], at text[][], bi bit(5), vb varbit, mo money, le t.level, co t.code, o oid,"
+    " tv tsvector);"
+    "INSERT INTO t.builtin VALUES (1, true, -32768, 2147483647, -9223372036854775808, 'NaN',"
+    " 'Infinity', 'NaN', 1.10, E'a\\tb\\\\c\\nd\\re\\x01ü', 'x', 'ab', 'n', 'q', '\\x00ff0a5c',"
+    " '0044-03-15 BC', '24:00:00', '12:00:00.123456+05:30', 'infinity', '2026-01-31 12:00:00.5+02',"
+    " '1 year 2 days 03:04:05.6', '6F9619FF-8B86-D011-B42D-00CF4FC964FF', '{\"a\": 1,  \"a\":2}',"
+    " '{\"b\": 1.10}', '<a>x</a>', '10.0.0.1/8', '08:00:2b:01:02:03', '(1.5,2)', '[1,5)',"
+    " '{1,NULL,3}', '{{a,b},{\"c,d\",NULL}}', '10101', '101', 12.34, 'high', 'ab', 42,"
+    " 'a fat cat');"
+    "INSERT INTO t.builtin (id) VALUES (2);"
+    "INSERT INTO t.builtin VALUES (3, false, 0, 0, 0, 0.1, 1e-300, 123456789012345678901234567890.5, 0, '',"
+    " '', '', '', '', '', '2026-01-01', '00:00', '00:00+00', '2026-01-01', '-infinity', '0',"
+    " '00000000-0000-0000-0000-000000000000', 'null', 'null', '', '::1', '00:00:00:00:00:00',"
+    " '(0,0)', 'empty', '{}', '{}', '00000', '', 0, 'low', '', 0, '');"
+    "CREATE TABLE t.custom (id int PRIMARY KEY, h public.hstore, p t.pair, le t.level[],"
+    " rc regclass);"
+    "INSERT INTO t.custom VALUES (1, 'a=>1, b=>NULL', (1, 'x,\"y'), '{low,high}', 't.builtin'),"
+    " (2, NULL, NULL, NULL, NULL)";
+
+static void copy_types(const struct pg_fixture *fixture, enum nsm_lane lane)
+{
+    struct pg_drive drive;
+    pg_server_exec(fixture->server, fixture->from, all_types);
+    pg_server_exec(fixture->server, fixture->to, "CREATE EXTENSION hstore SCHEMA public");
+    pg_drive_init(&drive, fixture->from_url, (const char *const[]){"schema=t", NULL},
+                  fixture->to_url, NULL);
+    drive.lane = lane;
+    pg_check_ok(pg_drive_run(&drive));
+    assert_string_equal(drive.source.census.objects[0].format, "binary");
+    assert_string_equal(drive.source.census.objects[1].format, "text");
+    assert_string_not_equal(drive.source.census.objects[1].format_reason, "");
+    pg_check_same(fixture, "SELECT string_agg(t::text, '|' ORDER BY id) FROM t.builtin t", "", "");
+    pg_check_same(fixture, "SELECT string_agg(t::text, '|' ORDER BY id) FROM t.custom t", "", "");
+    pg_drive_release(&drive);
+}
+
+static void test_types_raw(void **state)
+{
+    copy_types(*state, NSM_LANE_PGCOPY);
+}
+
+static void test_types_as_records(void **state)
+{
+    copy_types(*state, NSM_LANE_RECORD);
+}
+
+/* What other adapters get and give: tables made from columns alone. */
+static void test_canonical_types(void **state)
+{
+    const struct pg_fixture *const fixture = *state;
+    struct pg_drive drive;
+    pg_server_exec(fixture->server, fixture->from,
+                   "CREATE TABLE c (id int PRIMARY KEY, b bool, f float8, n numeric(8,2), t text,"
+                   " y bytea, s timestamptz, u uuid, j jsonb, i inet);"
+                   "INSERT INTO c VALUES (1, true, 'Infinity', 1.10, 'x', '\\x00', now(),"
+                   " gen_random_uuid(), '{}', '::1'); INSERT INTO c (id) VALUES (2)");
+    pg_drive_init(&drive, fixture->from_url, (const char *const[]){"table=c", NULL},
+                  fixture->to_url, (const char *const[]){"table=kv.c", NULL});
+    drive.lane = NSM_LANE_RECORD;
+    drive.has_definition = false;
+    drive.source.flags = NSM_SURVEY_VALUE_TYPES;
+    drive.destination.source_adapter = "sqlite";
+    pg_check_ok(pg_drive_survey(&drive));
+    drive.destination.source = NULL;
+    pg_check_ok(pg_drive_prepare(&drive));
+    pg_check_ok(pg_drive_copy(&drive));
+    pg_check_ok(pg_drive_finish(&drive));
+    pg_check_value(fixture, fixture->to,
+                   "SELECT string_agg(format_type(atttypid, atttypmod) || attnotnull, ','"
+                   " ORDER BY attnum) FROM pg_attribute WHERE attrelid = 'kv.c'::regclass"
+                   " AND attnum > 0",
+                   "biginttrue,booleanfalse,double precisionfalse,numericfalse,textfalse,"
+                   "byteafalse,timestamp with time zonefalse,uuidfalse,jsonbfalse,textfalse");
+    pg_check_same(fixture,
+                  "SELECT count(*) FROM pg_index i JOIN pg_class c ON c.oid = indrelid"
+                  " WHERE relname = 'c' AND indisprimary",
+                  "", "");
+    char *from NSM_CLEANUP(nsm_freep) = pg_server_value(
+        fixture->server, fixture->from, "SELECT string_agg(c::text, '|' ORDER BY id) FROM c");
+    pg_check_value(fixture, fixture->to, "SELECT string_agg(c::text, '|' ORDER BY id) FROM kv.c c",
+                   from);
+    pg_drive_release(&drive);
+}
+
+#define WITH_DATABASES(test) \
+ cmocka_unit_test_setup_teardown(test, pg_fixture_setup, pg_fixture_teardown)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_schema_binary),
-        cmocka_unit_test(test_rename),
+        WITH_DATABASES(test_schema),
+        WITH_DATABASES(test_schema_in_lane_record),
+        WITH_DATABASES(test_into_empty_schema),
+        WITH_DATABASES(test_rename),
+        WITH_DATABASES(test_rename_beside_original),
+        WITH_DATABASES(test_rename_in_one_database),
+        WITH_DATABASES(test_rename_of_table),
+        WITH_DATABASES(test_tables_in_parts),
+        WITH_DATABASES(test_where),
+        WITH_DATABASES(test_partitions),
+        WITH_DATABASES(test_types_raw),
+        WITH_DATABASES(test_types_as_records),
+        WITH_DATABASES(test_canonical_types),
     };
-    (void)adapter;
-    (void)check_error;
-    return cmocka_run_group_tests_name("postgres", tests, setup, teardown);
+    return cmocka_run_group_tests_name("postgres", tests, pg_fixture_group_setup,
+                                       pg_fixture_group_teardown);
 }

@@ -24,10 +24,12 @@ struct conformance_fixture {
     const char *destination[CONFORMANCE_PAIRS];
     const char *missing[CONFORMANCE_PAIRS]; /* a source selection of something that is not there:
                                                NSM_E_NOTFOUND; empty: there is no such thing */
-    unsigned model;    /* NSM_CAP_ROWS or NSM_CAP_KEYS; an adapter of both is run with each */
-    unsigned types;    /* of columns: 1 << enum nsm_type; 0: all */
-    unsigned kinds;    /* of keys: 1 << enum nsm_kind; 0: all */
-    uint64_t n_served; /* of an adapter that is a source alone: records that its namespace has */
+    unsigned model;       /* NSM_CAP_ROWS or NSM_CAP_KEYS; an adapter of both is run with each */
+    unsigned types;       /* of columns: 1 << enum nsm_type; 0: all */
+    unsigned kinds;       /* of keys: 1 << enum nsm_kind; 0: all */
+    bool replaces_by_key; /* if_exists: replace leaves other keys alone, where a namespace is not
+                             an object of the store */
+    uint64_t n_served;    /* of an adapter that is a source alone: records that its namespace has */
     void (*fresh)(struct conformance_fixture *fixture); /* may be NULL */
     void (*done)(struct conformance_fixture *fixture);  /* after each test; may be NULL */
     void *state;                                        /* the fixture's own */
