@@ -49,6 +49,15 @@ struct nsm_error *file_prepare(struct nsm_destination *destination, struct nsm_c
     return remove_ours(target->folder, &standing);
 }
 
+/* A journal and the data file beside it. */
+static struct nsm_error *remove_part(const char *folder, const char *journal_name)
+{
+    const size_t len = strlen(journal_name) - (sizeof(FILE_JOURNAL_SUFFIX) - 1);
+    char *data_name NSM_CLEANUP(nsm_freep) = nsm_xasprintf("%.*s", (int)len, journal_name);
+    NSM_TRY(file_remove(folder, data_name));
+    return file_remove(folder, journal_name);
+}
+
 /* The manifest speaks of the old files: it goes before them. */
 struct nsm_error *file_reset_object(struct nsm_destination *destination, struct nsm_context *ctx,
                                     size_t object_index)
@@ -64,8 +73,10 @@ struct nsm_error *file_reset_object(struct nsm_destination *destination, struct 
     NSM_TRY(error);
     NSM_TRY(file_remove(target->folder, FILE_MANIFEST_NAME));
     for (size_t index = 0; index < names.n_names; index++) {
-        if (file_has_base(names.names[index], target->bases[object_index]))
-            NSM_TRY(file_remove(target->folder, names.names[index]));
+        const char *const name = names.names[index];
+        if (file_has_base(name, target->bases[object_index]) &&
+            file_name_ends_with(name, FILE_JOURNAL_SUFFIX))
+            NSM_TRY(remove_part(target->folder, name));
     }
     return file_sync_folder(target->folder);
 }

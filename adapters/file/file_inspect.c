@@ -129,7 +129,7 @@ static struct nsm_error *inspect_one(struct nsm_backend *base, struct nsm_destin
     describe_objects(destination, state, backend->is_zstd ? FILE_ZSTD_SUFFIX : FILE_PLAIN_SUFFIX);
     if (standing.names.n_names > 0 && !destination->is_ours && !standing.is_of_run)
         describe_conflict(destination, &standing, state->folder);
-    if (!file_is_writable(state->folder)) {
+    if (!destination->is_ours && !file_is_writable(state->folder)) {
         nsm_findings_add(&target->findings, NSM_FINDING_REFUSAL, "", 1,
                          "folder %s can't be written to by this user", state->folder);
     }

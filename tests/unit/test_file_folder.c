@@ -101,8 +101,12 @@ static void reset_removes_one_object(void **state)
         rig_close_writer(&writing);
     }
     rig_finish(&rig);
+    char *const foreign = rig_path_of(&rig, "app/user.notes");
+    rig_save(foreign, "mine", 4);
     rig_assert_ok(nsm_adapter_file.reset_object(&rig.destination, rig.ctx, 1));
     rig_assert_ok(nsm_adapter_file.reset_object(&rig.destination, rig.ctx, 1));
+    assert_true(rig_exists(&rig, "app/user.notes"));
+    free(foreign);
     assert_true(rig_exists(&rig, "app/users.0.jsonl"));
     assert_true(rig_exists(&rig, "app/users.0.jsonl.progress"));
     assert_false(rig_exists(&rig, "app/user.1.jsonl"));
