@@ -38,8 +38,12 @@ static void add_total(struct nsm_table *table, const struct nsm_report *report)
         n_new += ns->was_done ? 0 : ns->n_records;
         n_ok += ns->status == NSM_STATUS_OK;
     }
+    NSM_CLEANUP(nsm_buf_release) struct nsm_buf ok = NSM_BUF_TEXT;
+    nsm_human_count(&ok, n_ok);
+    nsm_buf_append_cstr(&ok, " of ");
+    nsm_human_count(&ok, report->n_namespaces);
     nsm_table_add(table, NSM_STYLE_HEAD, "total");
-    nsm_table_add(table, NSM_STYLE_PLAIN, "%zu of %zu ok", n_ok, report->n_namespaces);
+    nsm_table_add(table, NSM_STYLE_PLAIN, "%s ok", ok.ptr);
     nsm_table_add(table, NSM_STYLE_PLAIN, "%s", "");
     nsm_table_add_count(table, n_records);
     nsm_table_add_bytes(table, n_bytes);

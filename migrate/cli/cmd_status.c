@@ -126,7 +126,9 @@ static void write_head(struct nsm_buf *out, const char *plan, const struct nsm_l
     size_t n_done = 0;
     for (size_t i = 0; i < run->n_namespaces; i++)
         n_done += run->namespaces[i].step == NSM_STEP_DONE;
-    nsm_buf_printf(out, "plan %s: %s; %zu of ", plan, run_status(run), n_done);
+    nsm_buf_printf(out, "plan %s: %s; ", plan, run_status(run));
+    nsm_human_count(out, n_done);
+    nsm_buf_append_cstr(out, " of ");
     nsm_human_count_of(out, run->n_namespaces, "namespace");
     nsm_buf_append_cstr(out, " done\nstarted ");
     nsm_human_timestamp(out, run->started_ms);

@@ -186,15 +186,18 @@ static void add_track(struct nsm_table *table, const struct track *track, size_t
 static void add_total(struct nsm_table *table, const struct nsm_progress_view *view,
                       const struct counts *counts)
 {
-    const size_t n_ended = counts->n_ok + counts->n_failed + counts->n_cancelled;
+    NSM_CLEANUP(nsm_buf_release) struct nsm_buf ended = NSM_BUF_TEXT;
+    nsm_human_count(&ended, counts->n_ok + counts->n_failed + counts->n_cancelled);
+    nsm_buf_append_cstr(&ended, " of ");
+    nsm_human_count(&ended, view->n_tracks);
     nsm_table_add(table, NSM_STYLE_HEAD, "total");
-    nsm_table_add(table, NSM_STYLE_PLAIN, "%zu of %zu", n_ended, view->n_tracks);
+    nsm_table_add(table, NSM_STYLE_PLAIN, "%s", ended.ptr);
     add_percent(table, &view->total.now);
     add_records(table, &view->total.now);
     add_pace(table, &view->total, counts->n_running > 0);
 }
 
-/* "... and 3 running, 37 waiting, 12 done": those that got no line. */
+/* "... and 3 more running, 37 waiting, 12 done": those that got no line. */
 static void write_rest(const struct counts *counts, size_t n_shown, struct nsm_buf *out)
 {
     const struct {
@@ -211,7 +214,9 @@ static void write_rest(const struct counts *counts, size_t n_shown, struct nsm_b
     for (size_t i = 0; i < NSM_COUNT_OF(rest); i++) {
         if (rest[i].count == 0)
             continue;
-        nsm_buf_printf(out, "%s%zu %s", separator, rest[i].count, rest[i].word);
+        nsm_buf_append_cstr(out, separator);
+        nsm_human_count(out, rest[i].count);
+        nsm_buf_printf(out, " %s", rest[i].word);
         separator = ", ";
     }
     nsm_buf_append_char(out, '\n');
