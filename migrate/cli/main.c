@@ -34,24 +34,24 @@ static void hold_standard_streams(void)
 }
 
 /* Runs on the thread that waits for signals. Each further signal is stronger by one: stop, cancel,
- * end. */
+ * end. What it does comes before what it says: a paused terminal must not keep a program from
+ * stopping. */
 static void on_signal(void *arg, int number, unsigned nth)
 {
     struct nsm_cli *const cli = arg;
     const unsigned begin = (unsigned)(NSM_ON_SIGNAL_STOP - atomic_load(&cli->on_signal));
     switch (begin + nth) {
     case 1:
+        nsm_context_stop(cli->ctx);
         nsm_console_line(cli->console,
                          "%s: stopping at the next checkpoint; once more stops at once",
                          nsm_signal_name(number));
-        nsm_context_stop(cli->ctx);
         break;
     case 2:
-        nsm_console_line(cli->console, "%s: stopping at once", nsm_signal_name(number));
         nsm_context_cancel(cli->ctx, NULL);
+        nsm_console_line(cli->console, "%s: stopping at once", nsm_signal_name(number));
         break;
     default:
-        nsm_console_paint(cli->console, NSM_STR_LIT(""));
         _exit(NSM_EXIT_SIGNAL + number);
     }
 }
