@@ -321,6 +321,13 @@ static void close_fdp(const int *fd)
         close(*fd);
 }
 
+static int steal_fd(int *fd)
+{
+    const int stolen = *fd;
+    *fd = -1;
+    return stolen;
+}
+
 static struct nsm_error *connect_to(struct nsm_context *ctx, const struct sockaddr *address,
                                     socklen_t address_len, int64_t timeout_ns, int *ret_fd)
 {
@@ -339,8 +346,7 @@ static struct nsm_error *connect_to(struct nsm_context *ctx, const struct sockad
     }
     if (status)
         return connect_error(status);
-    *ret_fd = fd;
-    fd = -1;
+    *ret_fd = steal_fd(&fd);
     return NULL;
 }
 

@@ -353,8 +353,8 @@ struct nsm_error *nsm_redis_fetch_take(struct nsm_redis_reader *reader, struct n
         return NULL;
     }
     nsm_arena_clear(&reader->scratch);
-    int64_t expires_at_ms;
-    bool is_expired;
+    int64_t expires_at_ms = NSM_NO_EXPIRY;
+    bool is_expired = false;
     NSM_TRY(nsm_redis_expiry_take(reader, ctx, key_of(slot), &expires_at_ms, &is_expired));
     bool is_gone = false;
     NSM_TRY(take_value(reader, ctx, slot, batch, &is_gone));

@@ -15,12 +15,13 @@
 #include "migrate/base/alloc.h"
 #include "migrate/base/parse.h"
 
-#define MAGIC         UINT64_C(0x0179656b6d736e01) /* "\1nsmkey\1" */
-#define HEADER_BYTES  64
-#define LENGTH_BYTES  4
-#define READ_BYTES    ((size_t)256 << 10)
-#define MAX_KEY_BYTES ((size_t)1 << 30)
-#define MAX_BUCKETS   1024
+#define MAGIC               UINT64_C(0x0179656b6d736e01) /* "\1nsmkey\1" */
+#define HEADER_BYTES        64
+#define LENGTH_BYTES        4
+#define READ_BYTES          ((size_t)256 << 10)
+#define MAX_KEY_BYTES       ((size_t)1 << 30)
+#define MAX_BUCKETS         1024
+#define BUCKET_BUFFER_BYTES ((size_t)16 << 10)
 /* How often long loops look at the context. */
 #define KEYS_PER_LOOK 4096
 
@@ -59,10 +60,10 @@ static struct nsm_error *write_all(int fd, const char *path, struct nsm_str byte
 
 /* ---- spools ---- */
 
-void nsm_redis_spool_init(struct nsm_redis_spool *spool, char *path, size_t buffer_bytes)
+void nsm_redis_spool_init(struct nsm_redis_spool *spool, const char *path, size_t buffer_bytes)
 {
     *spool = (struct nsm_redis_spool){
-        .path = path,
+        .path = nsm_xstrdup(path),
         .buf = NSM_BUF_INIT(MAX_KEY_BYTES + buffer_bytes),
         .buffer_bytes = buffer_bytes,
     };
@@ -175,6 +176,15 @@ struct nsm_error *nsm_redis_cursor_next(struct nsm_redis_cursor *cursor, struct 
     return NULL;
 }
 
+/* The next of many: `index` counts them. */
+static struct nsm_error *next_key(struct nsm_context *ctx, struct nsm_redis_cursor *cursor,
+                                  uint64_t index, struct nsm_str *ret_key)
+{
+    if (index % KEYS_PER_LOOK == 0)
+        NSM_TRY(nsm_context_error(ctx));
+    return nsm_redis_cursor_next(cursor, ret_key);
+}
+
 bool nsm_redis_range_parse(struct nsm_str text, uint64_t *ret_offset, uint64_t *ret_count)
 {
     const char *const space = text.len ? memchr(text.ptr, ' ', text.len) : NULL;
@@ -269,10 +279,8 @@ static struct nsm_error *add_distinct(struct maker *maker, const struct nsm_redi
     struct nsm_redis_cursor cursor NSM_CLEANUP(nsm_redis_cursor_close) = {.fd = -1};
     NSM_TRY(nsm_redis_cursor_open(&cursor, spool->path, 0));
     for (uint64_t index = 0; index < spool->n_keys; index++) {
-        if (index % KEYS_PER_LOOK == 0)
-            NSM_TRY(nsm_context_error(maker->ctx));
-        struct nsm_str key;
-        NSM_TRY(nsm_redis_cursor_next(&cursor, &key));
+        struct nsm_str key = {0};
+        NSM_TRY(next_key(maker->ctx, &cursor, index, &key));
         if (table_add(&table, hash_key(key)))
             NSM_TRY(maker_add(maker, key));
     }
@@ -294,14 +302,14 @@ static void buckets_release(struct buckets *buckets)
 static struct nsm_error *split(struct maker *maker, const struct nsm_redis_spool *spool,
                                struct buckets *buckets)
 {
+    const size_t n_spools = buckets->n_spools;
+    assert(n_spools > 0);
     struct nsm_redis_cursor cursor NSM_CLEANUP(nsm_redis_cursor_close) = {.fd = -1};
     NSM_TRY(nsm_redis_cursor_open(&cursor, spool->path, 0));
     for (uint64_t index = 0; index < spool->n_keys; index++) {
-        if (index % KEYS_PER_LOOK == 0)
-            NSM_TRY(nsm_context_error(maker->ctx));
-        struct nsm_str key;
-        NSM_TRY(nsm_redis_cursor_next(&cursor, &key));
-        const uint64_t bucket = hash_key(key).high64 % buckets->n_spools;
+        struct nsm_str key = {0};
+        NSM_TRY(next_key(maker->ctx, &cursor, index, &key));
+        const size_t bucket = (size_t)(hash_key(key).high64 % n_spools);
         NSM_TRY(nsm_redis_spool_add(&buckets->spools[bucket], key));
     }
     for (size_t index = 0; index < buckets->n_spools; index++)
@@ -319,9 +327,10 @@ static struct nsm_error *add_in_buckets(struct maker *maker, const struct nsm_re
         .spools = nsm_xcalloc(n_buckets, sizeof(*buckets.spools)),
         .n_spools = n_buckets,
     };
-    for (size_t index = 0; index < n_buckets; index++)
-        nsm_redis_spool_init(&buckets.spools[index], nsm_xasprintf("%s.%zu", spool->path, index),
-                             16384);
+    for (size_t index = 0; index < n_buckets; index++) {
+        char *path NSM_CLEANUP(nsm_freep) = nsm_xasprintf("%s.%zu", spool->path, index);
+        nsm_redis_spool_init(&buckets.spools[index], path, BUCKET_BUFFER_BYTES);
+    }
     NSM_TRY(split(maker, spool, &buckets));
     for (size_t index = 0; index < n_buckets; index++) {
         NSM_TRY(add_distinct(maker, &buckets.spools[index]));
@@ -360,7 +369,8 @@ static struct nsm_error *finish(struct maker *maker, const char *path,
     };
     for (size_t index = 0; index < NSM_COUNT_OF(fields); index++)
         put_number(header + 8 * index, fields[index], 8);
-    put_number(header + 8 * FIELD_HEADER_CHECKSUM, XXH3_64bits(header, HEADER_BYTES - 8), 8);
+    put_number(header + (size_t)8 * FIELD_HEADER_CHECKSUM, XXH3_64bits(header, HEADER_BYTES - 8),
+               8);
     if (pwrite(maker->fd, header, sizeof(header), 0) != (ssize_t)sizeof(header) ||
         fsync(maker->fd) != 0 || rename(maker->path, path) != 0)
         return nsm_error_new(NSM_E_IO, "key list %s: %m", path);
@@ -434,10 +444,8 @@ static struct nsm_error *walk(struct nsm_context *ctx, struct nsm_redis_cursor *
         const uint64_t offset = nsm_redis_cursor_offset(cursor);
         const uint64_t n_part = n_left < info->keys_per_part ? n_left : info->keys_per_part;
         for (uint64_t index = 0; index < n_part; index++) {
-            if (index % KEYS_PER_LOOK == 0)
-                NSM_TRY(nsm_context_error(ctx));
-            struct nsm_str key;
-            NSM_TRY(nsm_redis_cursor_next(cursor, &key));
+            struct nsm_str key = {0};
+            NSM_TRY(next_key(ctx, cursor, index, &key));
             XXH3_64bits_update(state, key.ptr - LENGTH_BYTES, key.len + LENGTH_BYTES);
         }
         if (fn)
@@ -453,7 +461,7 @@ struct nsm_error *nsm_redis_list_check(struct nsm_context *ctx, const char *path
 {
     struct nsm_redis_cursor cursor NSM_CLEANUP(nsm_redis_cursor_close) = {.fd = -1};
     NSM_TRY(nsm_redis_cursor_open(&cursor, path, HEADER_BYTES));
-    uint64_t fields[N_FIELDS];
+    uint64_t fields[N_FIELDS] = {0};
     NSM_TRY(read_header(cursor.fd, path, fields));
     if (fields[FIELD_FINGERPRINT] != fingerprint)
         return not_a_list(path);

@@ -26,8 +26,7 @@ struct nsm_redis_spool {
     uint64_t n_keys;
 };
 
-void nsm_redis_spool_init(struct nsm_redis_spool *spool, char *path,
-                          size_t buffer_bytes); /* takes path */
+void nsm_redis_spool_init(struct nsm_redis_spool *spool, const char *path, size_t buffer_bytes);
 /* Deletes the file. */
 void nsm_redis_spool_release(struct nsm_redis_spool *spool);
 struct nsm_error *nsm_redis_spool_add(struct nsm_redis_spool *spool, struct nsm_str key)

@@ -2,6 +2,7 @@
 #include "adapters/redis/redis_reader.h"
 
 #include <assert.h>
+#include <inttypes.h>
 
 #include "migrate/base/alloc.h"
 
@@ -249,8 +250,8 @@ static void set_resume(struct nsm_redis_reader *reader, struct nsm_batch *batch)
     const uint64_t offset =
         n_in_ring ? slot_at(reader, 0)->offset : nsm_redis_cursor_offset(&reader->cursor);
     char text[48];
-    const int len = snprintf(text, sizeof(text), "%llu %llu", (unsigned long long)offset,
-                             (unsigned long long)(n_in_ring + reader->n_unlisted));
+    const int len = snprintf(text, sizeof(text), "%" PRIu64 " %" PRIu64, offset,
+                             n_in_ring + reader->n_unlisted);
     batch->resume = nsm_batch_copy(batch, (struct nsm_str){.ptr = text, .len = (size_t)len});
 }
 

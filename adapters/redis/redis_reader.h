@@ -109,7 +109,8 @@ bool nsm_redis_stream_has_groups(const struct nsm_redis_reply *info);
  * It may turn out to be gone (then it is off the ring, and counted), or to be fetched whole. */
 struct nsm_error *nsm_redis_slices_begin(struct nsm_redis_reader *reader, struct nsm_context *ctx,
                                          struct nsm_batch *batch) NSM_MUST_USE;
-/* Takes a slice into the batch and asks for the next; behind the last, the key is off the ring. */
+/* Takes a slice into the batch (none, when the server had nothing in it) and asks for the next;
+ * behind the last, the key is off the ring. */
 struct nsm_error *nsm_redis_slices_take(struct nsm_redis_reader *reader, struct nsm_context *ctx,
                                         struct nsm_batch *batch) NSM_MUST_USE;
 

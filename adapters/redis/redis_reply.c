@@ -47,6 +47,7 @@ static struct nsm_redis_reply *place(const redisReadTask *task, enum nsm_redis_t
     return reply;
 }
 
+/* hiredis's type has no const. NOLINTNEXTLINE(readability-non-const-parameter) */
 static void *create_string(const redisReadTask *task, char *bytes, size_t len)
 {
     const enum nsm_redis_type type = task->type == REDIS_REPLY_ERROR    ? NSM_REDIS_ERROR

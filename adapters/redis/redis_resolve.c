@@ -13,8 +13,9 @@ struct lookup {
     atomic_uint n_holders;
     char *host;
     char port[8];
-    int done_fd; /* readable once the fields below are set */
-    int status;  /* of getaddrinfo() */
+    int done_fd;         /* readable once it is done */
+    atomic_bool is_done; /* the fields below are set */
+    int status;          /* of getaddrinfo() */
     struct addrinfo *addresses;
 };
 
@@ -45,6 +46,7 @@ static void *run_lookup(void *arg)
 {
     struct lookup *lookup NSM_CLEANUP(lookup_dropp) = arg;
     lookup->status = ask(lookup->host, lookup->port, AI_ADDRCONFIG, &lookup->addresses);
+    atomic_store(&lookup->is_done, true);
     if (eventfd_write(lookup->done_fd, 1) != 0)
         abort(); /* of a descriptor that is ours and nobody else's */
     return NULL;
@@ -88,6 +90,8 @@ struct nsm_error *nsm_redis_resolve(struct nsm_context *ctx, const char *host, u
             return nsm_error_new(NSM_E_IO, "eventfd: %m");
         NSM_TRY(start_thread(lookup));
         NSM_TRY_WRAP(nsm_wait_fd(ctx, lookup->done_fd, POLLIN, timeout_ns, NULL), "host %s", host);
+        if (!atomic_load(&lookup->is_done))
+            return nsm_error_new(NSM_E_INTERNAL, "host %s: the lookup ended early", host);
         NSM_TRY(status_error(host, lookup->status));
     }
     *ret = NSM_STEAL(lookup->addresses);

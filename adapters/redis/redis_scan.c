@@ -3,7 +3,8 @@
 
 #define KEYS_PER_PAGE 1000
 
-static void ask(struct nsm_redis_conn *conn, struct nsm_str position, struct nsm_str match)
+static struct nsm_error *ask(struct nsm_redis_conn *conn, struct nsm_context *ctx,
+                             struct nsm_str position, struct nsm_str match)
 {
     nsm_redis_begin(conn, match.len ? 6 : 4);
     nsm_redis_arg_cstr(conn, "SCAN");
@@ -14,6 +15,7 @@ static void ask(struct nsm_redis_conn *conn, struct nsm_str position, struct nsm
     }
     nsm_redis_arg_cstr(conn, "COUNT");
     nsm_redis_arg_i64(conn, KEYS_PER_PAGE);
+    return nsm_redis_flush(conn, ctx);
 }
 
 static bool is_page(const struct nsm_redis_reply *reply)
@@ -21,6 +23,13 @@ static bool is_page(const struct nsm_redis_reply *reply)
     return reply->type == NSM_REDIS_ARRAY && reply->n_elements == 2 &&
            reply->elements[0].type == NSM_REDIS_STRING &&
            reply->elements[1].type == NSM_REDIS_ARRAY;
+}
+
+static struct nsm_error *receive_page(struct nsm_redis_conn *conn, struct nsm_context *ctx,
+                                      struct nsm_arena *arena, const struct nsm_redis_reply **ret)
+{
+    NSM_TRY(nsm_redis_receive(conn, ctx, arena, ret));
+    return is_page(*ret) ? NULL : nsm_redis_reply_error(*ret, "SCAN", (struct nsm_str){0});
 }
 
 static struct nsm_error *give_out(const struct nsm_redis_reply *keys, nsm_redis_key_fn *fn,
@@ -40,21 +49,16 @@ struct nsm_error *nsm_redis_scan(struct nsm_redis_conn *conn, struct nsm_context
                                  struct nsm_str match, nsm_redis_key_fn *fn, void *arg)
 {
     struct nsm_arena arena NSM_CLEANUP(nsm_arena_release) = NSM_ARENA_INIT;
-    ask(conn, NSM_STR_LIT("0"), match);
+    NSM_TRY(ask(conn, ctx, NSM_STR_LIT("0"), match));
     bool is_end = false;
     while (!is_end) {
         nsm_arena_clear(&arena);
-        NSM_TRY(nsm_redis_flush(conn, ctx));
         const struct nsm_redis_reply *page;
-        NSM_TRY(nsm_redis_receive(conn, ctx, &arena, &page));
-        if (!is_page(page))
-            return nsm_redis_reply_error(page, "SCAN", (struct nsm_str){0});
+        NSM_TRY(receive_page(conn, ctx, &arena, &page));
         const struct nsm_str position = page->elements[0].str;
         is_end = nsm_str_equals(position, NSM_STR_LIT("0"));
-        if (!is_end) {
-            ask(conn, position, match);
-            NSM_TRY(nsm_redis_flush(conn, ctx));
-        }
+        if (!is_end)
+            NSM_TRY(ask(conn, ctx, position, match));
         NSM_TRY(give_out(&page->elements[1], fn, arg));
     }
     return NULL;

@@ -311,27 +311,35 @@ static struct nsm_error *is_gone(struct nsm_redis_reader *reader, struct nsm_bat
                          name.ptr);
 }
 
+static struct nsm_error *receive_slice(struct nsm_redis_reader *reader, struct nsm_context *ctx,
+                                       struct nsm_batch *batch,
+                                       const struct nsm_redis_reply **ret_slice, bool *ret_exists)
+{
+    nsm_arena_clear(&reader->scratch);
+    const struct nsm_redis_reply *exists = NULL;
+    NSM_TRY(nsm_redis_receive(reader->conn, ctx, &batch->arena, ret_slice));
+    NSM_TRY(nsm_redis_receive(reader->conn, ctx, &reader->scratch, &exists));
+    if (exists->type != NSM_REDIS_INTEGER)
+        return nsm_redis_reply_error(exists, "EXISTS", key_of(reader));
+    *ret_exists = exists->integer != 0;
+    return NULL;
+}
+
 struct nsm_error *nsm_redis_slices_take(struct nsm_redis_reader *reader, struct nsm_context *ctx,
                                         struct nsm_batch *batch)
 {
-    bool has_more = true;
-    for (size_t n_before = batch->n_records; has_more && batch->n_records == n_before;) {
-        nsm_arena_clear(&reader->scratch);
-        const struct nsm_redis_reply *slice;
-        const struct nsm_redis_reply *exists;
-        NSM_TRY(nsm_redis_receive(reader->conn, ctx, &batch->arena, &slice));
-        NSM_TRY(nsm_redis_receive(reader->conn, ctx, &reader->scratch, &exists));
-        if (exists->type != NSM_REDIS_INTEGER)
-            return nsm_redis_reply_error(exists, "EXISTS", key_of(reader));
-        if (!exists->integer)
-            return is_gone(reader, batch);
-        NSM_TRY(take_slice(reader, slice, batch, &has_more));
-        if (batch->n_records > n_before)
-            finish_record(reader, batch, has_more);
-        if (has_more)
-            NSM_TRY(ask(reader, ctx));
-    }
-    if (!has_more)
-        leave(reader);
+    const struct nsm_redis_reply *slice = NULL;
+    bool exists = false;
+    NSM_TRY(receive_slice(reader, ctx, batch, &slice, &exists));
+    if (!exists)
+        return is_gone(reader, batch);
+    const size_t n_before = batch->n_records;
+    bool has_more = false;
+    NSM_TRY(take_slice(reader, slice, batch, &has_more));
+    if (batch->n_records > n_before)
+        finish_record(reader, batch, has_more);
+    if (has_more)
+        return ask(reader, ctx);
+    leave(reader);
     return NULL;
 }

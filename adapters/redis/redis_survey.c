@@ -479,8 +479,8 @@ static struct nsm_error *choose_listings(struct survey *survey)
         }
         if (listing->is_whole)
             continue;
-        nsm_redis_spool_init(&listing->spool, nsm_xasprintf("%s.spool", listing->path),
-                             buffer_bytes);
+        char *path NSM_CLEANUP(nsm_freep) = nsm_xasprintf("%s.spool", listing->path);
+        nsm_redis_spool_init(&listing->spool, path, buffer_bytes);
         listing->samples = nsm_xcalloc(max_samples, sizeof(*listing->samples));
         listing->max_samples = max_samples;
         survey->selectors[survey->n_selectors] = listing->selector;

@@ -128,7 +128,9 @@ static bool set_host(SSL *ssl, const char *host)
     unsigned char address[sizeof(struct in6_addr)];
     if (inet_pton(AF_INET, host, address) == 1 || inet_pton(AF_INET6, host, address) == 1)
         return X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), host) == 1;
-    return SSL_set_tlsext_host_name(ssl, host) == 1 && SSL_set1_host(ssl, host) == 1;
+    /* OpenSSL's macro takes no const. */
+    char *name NSM_CLEANUP(nsm_freep) = nsm_xstrdup(host);
+    return SSL_set_tlsext_host_name(ssl, name) == 1 && SSL_set1_host(ssl, host) == 1;
 }
 
 static struct nsm_error *make_ssl(struct nsm_redis_tls *tls, int fd, const char *host, SSL **ret)

@@ -144,6 +144,23 @@ static struct nsm_error *parse_query(struct nsm_str query, struct nsm_redis_url 
     return NULL;
 }
 
+/* `path` is without its first '/', which stands before it. */
+static struct nsm_error *parse_socket(struct nsm_str authority, struct nsm_str path,
+                                      struct nsm_redis_url *url)
+{
+    if (authority.len || path.len == 0)
+        return invalid("the path of the Unix socket must be absolute");
+    return decode((struct nsm_str){.ptr = path.ptr - 1, .len = path.len + 1}, "path",
+                  &url->socket_path);
+}
+
+static struct nsm_error *parse_tcp(struct nsm_str authority, struct nsm_str path,
+                                   struct nsm_redis_url *url)
+{
+    NSM_TRY(parse_host(authority, url));
+    return path.len ? parse_db(path, &url->db) : NULL;
+}
+
 static struct nsm_error *parse_rest(struct nsm_str rest, bool is_unix, struct nsm_redis_url *url)
 {
     struct nsm_str query = {0};
@@ -152,7 +169,7 @@ static struct nsm_error *parse_rest(struct nsm_str rest, bool is_unix, struct ns
         rest = before;
     struct nsm_str authority = rest;
     struct nsm_str path = {0};
-    const bool has_path = cut(rest, '/', &authority, &path);
+    cut(rest, '/', &authority, &path);
 
     /* The last '@' ends the user: a password with an unescaped one is common. */
     const char *const at = authority.len ? memrchr(authority.ptr, '@', authority.len) : NULL;
@@ -161,16 +178,7 @@ static struct nsm_error *parse_rest(struct nsm_str rest, bool is_unix, struct ns
         NSM_TRY(parse_user((struct nsm_str){.ptr = authority.ptr, .len = n}, url));
         authority = nsm_str_skip(authority, n + 1);
     }
-    if (is_unix) {
-        if (authority.len || path.len == 0)
-            return invalid("the path of the Unix socket must be absolute");
-        NSM_TRY(decode((struct nsm_str){.ptr = path.ptr - 1, .len = path.len + 1}, "path",
-                       &url->socket_path));
-    } else {
-        NSM_TRY(parse_host(authority, url));
-        if (has_path && path.len)
-            NSM_TRY(parse_db(path, &url->db));
-    }
+    NSM_TRY(is_unix ? parse_socket(authority, path, url) : parse_tcp(authority, path, url));
     return parse_query(query, url);
 }
 

@@ -57,8 +57,8 @@ void drive_close(struct nsm_backend *backend)
     if (!backend)
         return;
     /* The settings are const to the adapter only. */
-    struct nsm_settings *settings;
-    memcpy(&settings, &backend->settings, sizeof(settings));
+    const void *const constant = backend->settings;
+    struct nsm_settings *const settings = (struct nsm_settings *)(uintptr_t)constant;
     adapter->close(backend);
     nsm_settings_free(settings);
     free(backend);
