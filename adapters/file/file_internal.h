@@ -9,6 +9,7 @@
 #include "adapters/file/file_journal.h"
 #include "adapters/file/file_line.h"
 #include "adapters/file/file_manifest.h"
+#include "adapters/file/file_recut.h"
 #include "adapters/file/file_stream.h"
 
 #define FILE_PLAIN_SUFFIX ".jsonl"
@@ -27,8 +28,10 @@ struct file_reader {
     const struct file_entry *entry; /* of the manifest */
     struct file_shape shape;
     struct file_lines lines;
+    struct file_recut recut;
     uint64_t n_records; /* before the next line */
     bool is_in_key;     /* the line before was a slice with more to come */
+    struct nsm_buf key; /* whose slice it was */
 };
 
 struct file_writer {

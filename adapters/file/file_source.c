@@ -174,6 +174,8 @@ void file_reader_close(struct nsm_reader *base)
 {
     struct file_reader *const reader = (struct file_reader *)base;
     file_lines_close(&reader->lines);
+    file_recut_release(&reader->recut);
+    nsm_buf_release(&reader->key);
     nsm_arena_release(&reader->arena);
 }
 
@@ -189,6 +191,8 @@ struct nsm_error *file_reader_open(struct nsm_reader *base, struct nsm_context *
     NSM_TRY(find_entry(source, request->part->range, &reader->entry));
     reader->lines.fd = -1;
     reader->lines.text = NSM_BUF_INIT(0);
+    reader->key = NSM_BUF_INIT(NSM_MAX_VALUE_BYTES);
+    file_recut_init(&reader->recut, request->batch_bytes);
     reader->path = nsm_arena_printf(&reader->arena, "%s/%s", source->folder, reader->entry->name);
     file_shape_init(&reader->shape, &reader->arena,
                     &source->manifest.objects[reader->entry->object], source->manifest.prefix);
@@ -202,11 +206,19 @@ struct nsm_error *file_reader_open(struct nsm_reader *base, struct nsm_context *
 static struct nsm_error *check_slices(struct file_reader *reader, const struct nsm_record *record)
 {
     const bool is_continued = record->flags & NSM_RECORD_CONTINUED;
+    const bool has_more = record->flags & NSM_RECORD_MORE;
     if (is_continued != reader->is_in_key) {
         return nsm_error_new(NSM_E_CORRUPT, is_continued ? "continues a key that was not begun"
                                                          : "the key before it is not continued");
     }
-    reader->is_in_key = record->flags & NSM_RECORD_MORE;
+    if (is_continued && !nsm_str_equals(record->key, nsm_buf_view(&reader->key)))
+        return nsm_error_new(NSM_E_CORRUPT, "continues another key than the one before it");
+    if (has_more && !is_continued) {
+        nsm_buf_clear(&reader->key);
+        nsm_buf_append_str(&reader->key, record->key);
+        NSM_TRY(nsm_buf_error(&reader->key));
+    }
+    reader->is_in_key = has_more;
     reader->n_records += !is_continued;
     return NULL;
 }
@@ -215,8 +227,8 @@ static struct nsm_error *read_line(struct file_reader *reader, struct nsm_batch 
                                    struct nsm_str line)
 {
     NSM_TRY(file_line_read(batch, &reader->shape, line));
-    nsm_batch_account(batch);
-    return check_slices(reader, &batch->records[batch->n_records - 1]);
+    NSM_TRY(check_slices(reader, &batch->records[batch->n_records - 1]));
+    return file_recut_take(&reader->recut, batch);
 }
 
 static struct nsm_error *check_end(const struct file_reader *reader)
@@ -243,6 +255,23 @@ static struct nsm_error *check_end(const struct file_reader *reader)
     return NULL;
 }
 
+/* The next record or slice; or a line that is kept, for a slice to come. */
+static struct nsm_error *read_next(struct file_reader *reader, struct nsm_context *ctx,
+                                   struct nsm_batch *batch, bool *ret_is_end)
+{
+    *ret_is_end = false;
+    if (file_recut_has_slice(&reader->recut)) {
+        file_recut_add_slice(&reader->recut, batch);
+        return NULL;
+    }
+    struct nsm_str line = {0};
+    NSM_TRY(file_lines_next(&reader->lines, ctx, &line, ret_is_end));
+    if (*ret_is_end)
+        return check_end(reader);
+    return nsm_error_wrap(read_line(reader, batch, line), "%s: line %" PRIu64, reader->path,
+                          reader->lines.position.n_lines);
+}
+
 struct nsm_error *file_read(struct nsm_reader *base, struct nsm_context *ctx,
                             struct nsm_batch *batch, bool *ret_is_end)
 {
@@ -250,18 +279,11 @@ struct nsm_error *file_read(struct nsm_reader *base, struct nsm_context *ctx,
     const struct nsm_read_request *const request = base->request;
     NSM_TRY(nsm_context_error(ctx));
     bool is_end = false;
-    while (batch->n_records < request->batch_records && batch->n_bytes < request->batch_bytes) {
-        struct nsm_str line;
-        NSM_TRY(file_lines_next(&reader->lines, ctx, &line, &is_end));
-        if (is_end)
-            break;
-        NSM_TRY_WRAP(read_line(reader, batch, line), "%s: line %" PRIu64, reader->path,
-                     reader->lines.position.n_lines);
-    }
-    if (is_end)
-        NSM_TRY(check_end(reader));
+    while (!is_end && batch->n_records < request->batch_records &&
+           batch->n_bytes < request->batch_bytes)
+        NSM_TRY(read_next(reader, ctx, batch, &is_end));
     /* A key that was begun must be written from its beginning again: no place to go on at. */
-    if (!reader->is_in_key)
+    if (!reader->is_in_key && !reader->recut.is_active)
         batch->resume = make_token(&batch->arena, reader);
     *ret_is_end = is_end;
     return NULL;

@@ -334,6 +334,7 @@ struct nsm_error *rig_survey(struct rig *rig, const char *name, struct rig_readi
 {
     *reading = (struct rig_reading){
         .source = {.backend = rig->backend, .namespace_name = name, .selection = rig->side},
+        .batch_bytes = 1 << 20,
     };
     nsm_batch_init(&reading->batch, NSM_LANE_RECORD);
     struct nsm_source *sources[] = {&reading->source};
@@ -390,7 +391,7 @@ struct nsm_error *rig_read_part(struct rig *rig, struct rig_reading *reading, si
         .object = &reading->source.census.objects[from->object],
         .resume = {.ptr = resume},
         .batch_records = n_batch,
-        .batch_bytes = 1 << 20,
+        .batch_bytes = reading->batch_bytes,
     };
     for (bool is_end = false; !is_end;) {
         NSM_TRY(read_some(rig, reading, &request, reopens, &is_end));

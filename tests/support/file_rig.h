@@ -39,6 +39,7 @@ struct rig_reading {
     struct nsm_batch batch;    /* the last one read */
     struct nsm_digest digest;  /* of all records */
     struct nsm_digest ordered; /* of all records with their place */
+    size_t batch_bytes;        /* 1 MiB, unless the test says otherwise after the survey */
 };
 
 /* Fails the test with the error's text. */

@@ -159,6 +159,67 @@ static void no_resume_within_a_key(void **state)
     rig_end(&rig);
 }
 
+/* Writes one string of `n_bytes` in slices of `n_slice`. */
+static void export_string(struct rig *rig, size_t n_bytes, size_t n_slice)
+{
+    static char bytes[100];
+    for (size_t at = 0; at < sizeof(bytes); at++)
+        bytes[at] = (char)(at * 7);
+    rig_inspect(rig, "keys", NSM_IF_EXISTS_FAIL, true);
+    rig_assert_ok(nsm_adapter_file.prepare(&rig->destination, rig->ctx));
+    struct nsm_batch batch;
+    nsm_batch_init(&batch, NSM_LANE_RECORD);
+    size_t at = 0;
+    do {
+        const size_t len = n_bytes - at < n_slice ? n_bytes - at : n_slice;
+        struct nsm_record *const record = nsm_batch_add(&batch, NSM_KIND_STRING, 1);
+        record->key = NSM_STR_LIT("big");
+        record->expires_at_ms = 99;
+        record->flags =
+            (at > 0 ? NSM_RECORD_CONTINUED : 0U) | (at + len < n_bytes ? NSM_RECORD_MORE : 0U);
+        record->items[0] = (struct nsm_value){NSM_BYTES, {.ptr = bytes + at, .len = len}};
+        nsm_batch_account(&batch);
+        at += len;
+    } while (at < n_bytes);
+    struct rig_writing writing;
+    rig_open_writer(rig, 0, "keys/0", NULL, &writing);
+    rig_write_batch(rig, &writing, &batch);
+    rig_checkpoint(rig, &writing, "", true);
+    rig_close_writer(&writing);
+    rig_finish(rig);
+    nsm_batch_release(&batch);
+}
+
+/* What is read does not depend on the slices that were written, only on the request. */
+static void strings_are_cut_anew(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_begin(&rig, "none");
+    rig_shape_keys(&rig, NSM_STR_LIT(""));
+    for (size_t n_bytes = 0; n_bytes < 100; n_bytes += 9) {
+        struct nsm_digest digests[6] = {0};
+        static const size_t slices[] = {100, 40, 9};
+        static const size_t cuts[] = {7, 9};
+        for (size_t slice = 0; slice < NSM_COUNT_OF(slices); slice++) {
+            export_string(&rig, n_bytes, slices[slice]);
+            for (size_t cut = 0; cut < NSM_COUNT_OF(cuts); cut++) {
+                struct rig_reading reading;
+                rig_assert_ok(rig_survey(&rig, "keys", &reading));
+                reading.batch_bytes = cuts[cut];
+                rig_assert_ok(rig_read_part(&rig, &reading, 0, 3, true));
+                const size_t n_pieces = n_bytes ? (n_bytes - 1) / cuts[cut] + 1 : 1;
+                assert_int_equal(reading.digest.n_records, n_pieces);
+                digests[2 * slice + cut] = reading.ordered;
+                rig_end_reading(&reading);
+            }
+        }
+        for (size_t index = 2; index < NSM_COUNT_OF(digests); index++)
+            assert_true(nsm_digest_equals(&digests[index], &digests[index % 2]));
+    }
+    rig_end(&rig);
+}
+
 /* Whatever was written behind a checkpoint is gone when the writer goes on from it; and it may go
  * on from any, not only from the last. */
 static void cut_back_to_any_checkpoint(void **state)
@@ -277,13 +338,10 @@ static void files_are_private(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(rows_come_back),
-        cmocka_unit_test(census_is_what_was_written),
-        cmocka_unit_test(keys_come_back),
-        cmocka_unit_test(no_resume_within_a_key),
-        cmocka_unit_test(cut_back_to_any_checkpoint),
-        cmocka_unit_test(canceled_work_says_so),
-        cmocka_unit_test(wrong_records_are_refused),
+        cmocka_unit_test(rows_come_back),        cmocka_unit_test(census_is_what_was_written),
+        cmocka_unit_test(keys_come_back),        cmocka_unit_test(no_resume_within_a_key),
+        cmocka_unit_test(strings_are_cut_anew),  cmocka_unit_test(cut_back_to_any_checkpoint),
+        cmocka_unit_test(canceled_work_says_so), cmocka_unit_test(wrong_records_are_refused),
         cmocka_unit_test(files_are_private),
     };
     return cmocka_run_group_tests_name("file_adapter", tests, NULL, NULL);

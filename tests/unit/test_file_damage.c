@@ -184,6 +184,50 @@ static void edits_are_named_by_line(void **state)
     }
 }
 
+/* Writes slices as no reader would give them. */
+static void export_slices(struct rig *rig, const char *second_key, unsigned second_flags)
+{
+    rig_begin(rig, "none");
+    rig_shape_keys(rig, NSM_STR_LIT(""));
+    rig_inspect(rig, "app", NSM_IF_EXISTS_FAIL, false);
+    rig_assert_ok(nsm_adapter_file.prepare(&rig->destination, rig->ctx));
+    struct nsm_batch batch;
+    nsm_batch_init(&batch, NSM_LANE_RECORD);
+    for (size_t index = 0; index < 2; index++) {
+        struct nsm_record *const record = nsm_batch_add(&batch, NSM_KIND_LIST, 0);
+        record->key = index == 0 ? NSM_STR_LIT("k") : nsm_str_of(second_key);
+        record->flags = index == 0 ? NSM_RECORD_MORE : second_flags;
+    }
+    struct rig_writing writing;
+    rig_open_writer(rig, 0, "app/0", NULL, &writing);
+    rig_write_batch(rig, &writing, &batch);
+    rig_checkpoint(rig, &writing, "", true);
+    rig_close_writer(&writing);
+    rig_finish(rig);
+    nsm_batch_release(&batch);
+}
+
+static void torn_keys_are_found(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *key;
+        unsigned flags;
+        const char *expected;
+    } cases[] = {
+        {"k", 0, "line 2: the key before it is not continued"},
+        {"l", NSM_RECORD_CONTINUED, "line 2: continues another key"},
+        {"k", NSM_RECORD_CONTINUED | NSM_RECORD_MORE, "line 2: the key is not continued"},
+    };
+    for (size_t index = 0; index < NSM_COUNT_OF(cases); index++) {
+        struct rig rig;
+        export_slices(&rig, cases[index].key, cases[index].flags);
+        struct nsm_digest digest = {0};
+        rig_assert_error(rig_read_all(&rig, "app", &digest), NSM_E_CORRUPT, cases[index].expected);
+        rig_end(&rig);
+    }
+}
+
 static void missing_exports_are_not_found(void **state)
 {
     (void)state;
@@ -292,6 +336,7 @@ int main(void)
         cmocka_unit_test(flipped_bits_are_found),
         cmocka_unit_test(truncated_files_are_found),
         cmocka_unit_test(edits_are_named_by_line),
+        cmocka_unit_test(torn_keys_are_found),
         cmocka_unit_test(missing_exports_are_not_found),
         cmocka_unit_test(later_versions_are_refused),
         cmocka_unit_test(links_are_not_followed),
