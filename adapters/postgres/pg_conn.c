@@ -216,10 +216,14 @@ static void cancel_statement(struct nsm_pg_conn *conn)
 
 /* ---- connecting ---- */
 
-static void ignore_notice(void *arg, const PGresult *result)
+/* Notices are not ours to print. An error that comes while nothing was asked, which libpq gives out as
+ * a notice, is the server's farewell. */
+static void take_notice(void *arg, const PGresult *result)
 {
-    (void)arg;
-    (void)result;
+    struct nsm_pg_conn *const conn = arg;
+    const char *const severity = PQresultErrorField(result, PG_DIAG_SEVERITY_NONLOCALIZED);
+    if (severity && (strcmp(severity, "FATAL") == 0 || strcmp(severity, "PANIC") == 0))
+        conn->is_broken = true;
 }
 
 static PGconn *start(const struct nsm_pg_backend *backend)
@@ -284,7 +288,7 @@ static struct nsm_error *connect_new(struct nsm_pg_backend *backend, struct nsm_
     if (!conn->pq)
         return nsm_error_new(NSM_E_NOMEM, "connect to %s: out of memory", backend->place);
     (void)PQsetErrorVerbosity(conn->pq, PQERRORS_VERBOSE);
-    (void)PQsetNoticeReceiver(conn->pq, ignore_notice, NULL);
+    (void)PQsetNoticeReceiver(conn->pq, take_notice, conn);
     NSM_TRY(connect_poll(conn, ctx));
     if (PQsetnonblocking(conn->pq, 1) != 0)
         return nsm_pg_lost_error(conn->pq);
@@ -303,13 +307,12 @@ bool nsm_pg_is_alive(struct nsm_pg_conn *conn)
 {
     if (conn->is_broken || PQstatus(conn->pq) != CONNECTION_OK)
         return false;
-    struct pollfd fd = {.fd = PQsocket(conn->pq), .events = POLLIN};
+    struct pollfd fd = {.fd = PQsocket(conn->pq), .events = POLLIN | POLLRDHUP};
     if (poll(&fd, 1, 0) == 0)
         return true;
-    /* Something came though nothing was asked: the end of the connection, or a parameter that
-     * changed. */
-    return PQconsumeInput(conn->pq) == 1 && !PQisBusy(conn->pq) &&
-           PQstatus(conn->pq) == CONNECTION_OK;
+    /* Something came though nothing was asked: the end, or a parameter that changed. */
+    return !(fd.revents & (POLLRDHUP | POLLHUP | POLLERR)) && PQconsumeInput(conn->pq) == 1 &&
+           !PQisBusy(conn->pq) && !conn->is_broken && PQstatus(conn->pq) == CONNECTION_OK;
 }
 
 static struct nsm_pg_conn *pop_idle(struct nsm_pg_backend *backend)

@@ -204,16 +204,12 @@ struct nsm_error *nsm_pg_connect_text_error(const char *text, const char *place)
     char state[6] = "";
     const char *const message = find_state(text, state);
     struct nsm_buf line NSM_CLEANUP(nsm_buf_release) = NSM_BUF_TEXT;
-    if (message) {
-        /* Behind the first line come DETAIL, HINT and LOCATION. */
-        const size_t len = strcspn(message, "\n");
-        struct nsm_buf first NSM_CLEANUP(nsm_buf_release) = NSM_BUF_TEXT;
-        nsm_buf_append(&first, message, len);
-        nsm_pg_one_line(&line, first.ptr);
-    } else {
-        const char *const failed = strstr(text, " failed: ");
-        nsm_pg_one_line(&line, failed ? failed + strlen(" failed: ") : text);
-    }
+    const char *const failed = strstr(text, " failed: ");
+    const char *const said = message ? message : (failed ? failed + strlen(" failed: ") : text);
+    /* Behind the first line come DETAIL and LOCATION, libpq's own advice, other addresses. */
+    struct nsm_buf first NSM_CLEANUP(nsm_buf_release) = NSM_BUF_TEXT;
+    nsm_buf_append(&first, said, strcspn(said, "\n"));
+    nsm_pg_one_line(&line, first.ptr);
     const struct connect_hint *const hint = find_hint(state, text);
     const enum nsm_code code =
         hint ? hint->code : (state[0] ? nsm_pg_code(state) : NSM_E_UNAVAILABLE);

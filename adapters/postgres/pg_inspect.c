@@ -200,6 +200,15 @@ static void add_conflict(struct nsm_destination *destination,
     add_in_the_way(destination, relation);
 }
 
+static bool keeps_all(const struct nsm_pg_destination *state)
+{
+    for (size_t i = 0; i < state->n_tables; i++) {
+        if (!state->tables[i].is_kept)
+            return false;
+    }
+    return state->n_tables > 0;
+}
+
 static bool keeps_rows(const struct nsm_destination *destination)
 {
     return destination->if_exists == NSM_IF_EXISTS_MERGE ||
@@ -226,18 +235,24 @@ static void look_at_standing(struct nsm_destination *destination, struct nsm_pg_
 
 /* ---- columns ---- */
 
-/* "numeric(10,2)" and "numeric(12,2)" are one type in binary form. */
-static bool is_same_type(const char *a, const char *b)
+/* Whether a type of the source is the same after the rename: "app.mood" and "app_2.mood". */
+static bool is_renamed_type(const struct nsm_pg_destination *state, const char *from,
+                            const char *to)
 {
-    const size_t len = strcspn(a, "(");
-    return strcspn(b, "(") == len && strncmp(a, b, len) == 0;
+    if (!state->from_schema)
+        return false;
+    const size_t from_len = strlen(state->from_schema);
+    const size_t to_len = strlen(state->to_schema);
+    return strncmp(from, state->from_schema, from_len) == 0 && from[from_len] == '.' &&
+           strncmp(to, state->to_schema, to_len) == 0 && to[to_len] == '.' &&
+           strcmp(from + from_len, to + to_len) == 0;
 }
 
+/* A column of a kept table: what it is there decides. Where the type's name differs but the kind of
+ * value does not, rows go by lane record, and the server checks each. */
 static void match_column(const struct inspection *inspection, struct nsm_destination *destination,
-                         const struct nsm_pg_relation *relation, size_t index,
-                         struct nsm_column *column)
+                         const struct nsm_pg_relation *relation, struct nsm_column *column)
 {
-    const struct nsm_object *const shape = &destination->shape->objects[index];
     const struct nsm_pg_column *const there = nsm_pg_relation_column(relation, column->name);
     if (!there) {
         REFUSE(destination, "table %s.%s stands there without column %s", relation->schema,
@@ -252,14 +267,14 @@ static void match_column(const struct inspection *inspection, struct nsm_destina
     const char *type_name = NULL;
     const enum nsm_type type = nsm_pg_type_canonical(&inspection->catalog.types, there->type_oid,
                                                      there->format_type, &type_name);
-    if (is_from_postgres(destination) && strcmp(shape->format, "binary") == 0 &&
-        type != NSM_OTHER && !is_same_type(type_name, column->type_name))
+    if (is_from_postgres(destination) && type != column->type)
         REFUSE(destination,
                "column %s of table %s.%s has type %s there and %s at the source: change the one or "
                "the other",
                column->name, relation->schema, relation->name, type_name, column->type_name);
     column->type = type;
-    column->type_name = nsm_arena_strdup(&destination->target.arena, type_name);
+    if (!is_renamed_type(destination->state, column->type_name, type_name))
+        column->type_name = nsm_arena_strdup(&destination->target.arena, type_name);
 }
 
 static void make_column(const struct nsm_destination *destination, struct nsm_arena *arena,
@@ -297,7 +312,7 @@ static void add_target(const struct inspection *inspection, struct nsm_destinati
     for (size_t i = 0; i < shape->n_columns; i++) {
         make_column(destination, arena, &shape->columns[i], &object->columns[i]);
         if (relation)
-            match_column(inspection, destination, relation, index, &object->columns[i]);
+            match_column(inspection, destination, relation, &object->columns[i]);
     }
     for (size_t i = 0; i < shape->n_key_columns; i++)
         object->key_columns[i] = shape->key_columns[i];
@@ -390,6 +405,34 @@ static void look_at_server(const struct inspection *inspection, struct nsm_desti
                catalog->database, catalog->user);
 }
 
+/* After a rename the definition of a whole schema is read back from the destination: what else
+ * stands in it could not be told from ours. Relations that are replaced are gone by then. */
+static void look_at_used_schema(const struct inspection *inspection,
+                                struct nsm_destination *destination)
+{
+    const struct nsm_pg_source *const source = source_of(destination);
+    const struct nsm_pg_destination *const state = destination->state;
+    const bool is_replaced = destination->if_exists == NSM_IF_EXISTS_REPLACE;
+    if (!source || !source->selection.schema || !state->to_schema || state->has_begun)
+        return;
+    const struct nsm_pg_schema *const schema =
+        nsm_pg_catalog_schema(&inspection->catalog, state->to_schema);
+    if (!schema || schema->n_objects == 0 || keeps_all(state))
+        return;
+    size_t n_relations = 0;
+    size_t n = 0;
+    const struct nsm_pg_relation *const begin =
+        nsm_pg_catalog_of_schema(&inspection->catalog, state->to_schema, &n);
+    for (size_t i = 0; i < n; i++)
+        n_relations += begin[i].owned_by == 0;
+    if (is_replaced && n_relations == state->n_in_the_way)
+        return;
+    REFUSE(destination,
+           "schema %s holds other objects: a schema under a new name needs one that is empty or "
+           "does not exist",
+           state->to_schema);
+}
+
 static bool is_listed(const PGresult *result, const char *name)
 {
     for (int row = 0; result && row < PQntuples(result); row++) {
@@ -434,7 +477,7 @@ static void look_at_others(const struct inspection *inspection, struct nsm_desti
 {
     const struct nsm_pg_source *const source = source_of(destination);
     const struct nsm_pg_destination *const state = destination->state;
-    if (!source || state->is_prepared || keeps_rows(destination))
+    if (!source || state->has_begun || keeps_rows(destination))
         return;
     for (size_t i = 0; i < source->n_others; i++) {
         struct nsm_pg_name name = source->others[i];
@@ -467,9 +510,9 @@ static void look_at_table(const struct inspection *inspection, struct nsm_destin
     if (!relation)
         nsm_findings_add(&destination->target.findings, NSM_FINDING_CREATE, "", 1, "table %s.%s",
                          target->to.schema, target->to.name);
-    if (relation && !target->is_ours && !target->is_kept)
-        relation = NULL;
-    add_target(inspection, destination, i, relation);
+    /* What this run made is as the shape says, also when the run goes on: else the lane could
+     * change in its middle. */
+    add_target(inspection, destination, i, target->is_kept ? relation : NULL);
     if (target->is_kept)
         take_standing_key(destination, i, relation);
 }
@@ -500,14 +543,14 @@ static void inspect_one(const struct inspection *inspection, struct nsm_destinat
     const size_t n_most = state->n_tables + (source ? source->n_others : 0);
     state->in_the_way = nsm_arena_calloc(&state->arena, n_most, sizeof(*state->in_the_way));
     state->in_the_way_kinds = nsm_arena_calloc(&state->arena, n_most, sizeof(char *));
-    state->is_prepared = has_done(inspection, destination, NSM_PG_DONE_PREPARED, "");
+    state->has_begun = has_done(inspection, destination, NSM_PG_DONE_PREPARED, "") ||
+                       has_done(inspection, destination, NSM_PG_DONE_TEMPLATE, "");
     state->is_superuser = inspection->catalog.is_superuser;
     state->identity = nsm_arena_strdup(&state->arena, inspection->catalog.identity);
-    state->is_to_schema_standing =
-        state->to_schema && nsm_pg_catalog_schema(&inspection->catalog, state->to_schema);
     for (size_t i = 0; i < state->n_tables; i++)
         look_at_table(inspection, destination, i);
     look_at_others(inspection, destination);
+    look_at_used_schema(inspection, destination);
     look_at_server(inspection, destination);
     look_at_schemas(inspection, destination);
     look_at_source(inspection, destination);

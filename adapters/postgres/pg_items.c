@@ -114,6 +114,21 @@ static bool is_kept_table(const struct nsm_pg_destination *state, const struct n
     return false;
 }
 
+/* Whether a foreign key, whose item is named "table constraint" and needs both tables, is one of a
+ * kept table, and not only one that refers to it. */
+static bool is_kept_foreign_key(const struct nsm_pg_destination *state,
+                                const struct nsm_pg_item *item)
+{
+    for (size_t i = 0; i < state->n_tables; i++) {
+        const struct nsm_pg_target *const target = &state->tables[i];
+        const size_t len = strlen(target->from.name);
+        if (target->is_kept && strcmp(target->from.schema, item->schema) == 0 &&
+            strncmp(target->from.name, item->name, len) == 0 && item->name[len] == ' ')
+            return true;
+    }
+    return false;
+}
+
 static bool is_in(uint64_t id, const uint64_t *ids, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
@@ -129,24 +144,15 @@ static bool is_in(uint64_t id, const uint64_t *ids, size_t n)
 bool nsm_pg_item_is_kept(const struct nsm_pg_destination *state, const struct nsm_pg_item *item,
                          const uint64_t *kept, size_t n_kept)
 {
-    static const char *const about[] = {"DEFAULT",
-                                        "COMMENT",
-                                        "ACL",
-                                        "CONSTRAINT",
-                                        "TABLE ATTACH",
-                                        "SEQUENCE OWNED BY",
-                                        "CHECK CONSTRAINT",
-                                        "SEQUENCE",
-                                        "FK CONSTRAINT",
-                                        "INDEX",
-                                        "TRIGGER",
-                                        "RULE",
-                                        "POLICY",
-                                        "ROW SECURITY",
-                                        "STATISTICS",
-                                        "INDEX ATTACH"};
+    static const char *const about[] = {"DEFAULT",          "COMMENT",      "ACL",
+                                        "CONSTRAINT",       "TABLE ATTACH", "SEQUENCE OWNED BY",
+                                        "CHECK CONSTRAINT", "SEQUENCE",     "INDEX",
+                                        "TRIGGER",          "RULE",         "POLICY",
+                                        "ROW SECURITY",     "STATISTICS",   "INDEX ATTACH"};
     if (strcmp(item->type, "TABLE") == 0)
         return is_kept_table(state, item);
+    if (strcmp(item->type, "FK CONSTRAINT") == 0)
+        return is_kept_foreign_key(state, item);
     bool is_about = false;
     for (size_t i = 0; i < NSM_COUNT_OF(about) && !is_about; i++)
         is_about = strcmp(item->type, about[i]) == 0;

@@ -97,6 +97,21 @@ static struct nsm_error *run_script(const struct preparation *preparation, const
     return NULL;
 }
 
+/* A definition of single tables does not bring their schemas. */
+static struct nsm_error *make_schemas(const struct preparation *preparation)
+{
+    const struct nsm_source *const from = preparation->destination->source;
+    const struct nsm_pg_source *const source = from ? from->state : NULL;
+    for (size_t i = 0; source && i < source->n_relations; i++) {
+        const char *schema = source->relations[i].schema;
+        if (preparation->from_schema && strcmp(schema, preparation->from_schema) == 0)
+            schema = preparation->to_schema;
+        if (i == 0 || strcmp(source->relations[i].schema, source->relations[i - 1].schema) != 0)
+            NSM_TRY(make_schema(preparation, schema));
+    }
+    return NULL;
+}
+
 /* ---- a rename ---- */
 
 static struct nsm_error *note_template(const struct preparation *preparation, const char *name)
@@ -402,8 +417,10 @@ static struct nsm_error *make_objects(const struct preparation *preparation, boo
     if (keeps_all(preparation->state))
         return NULL;
     *ret_is_template = preparation->from_schema != NULL;
-    return *ret_is_template ? make_templates(preparation)
-                            : run_script(preparation, destination->definition, "pre-data");
+    if (*ret_is_template)
+        return make_templates(preparation);
+    NSM_TRY(make_schemas(preparation));
+    return run_script(preparation, destination->definition, "pre-data");
 }
 
 static struct nsm_error *replace_templates(const struct preparation *preparation)
@@ -413,6 +430,7 @@ static struct nsm_error *replace_templates(const struct preparation *preparation
     NSM_TRY(dump_templates(preparation, path));
     NSM_TRY(begin(preparation));
     NSM_TRY(drop_templates(preparation));
+    NSM_TRY(make_schemas(preparation));
     NSM_TRY(run_script(preparation, path, "pre-data"));
     return finish(preparation);
 }

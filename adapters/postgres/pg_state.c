@@ -130,9 +130,9 @@ struct nsm_error *nsm_pg_state_checkpoint(struct nsm_pg_conn *conn, struct nsm_c
     append_hex(&resume, checkpoint->resume);
     nsm_pg_quote_qualified(&object, request->object->schema, request->object->name);
     char *part_id NSM_CLEANUP(nsm_freep) = nsm_xstrndup(checkpoint->part_id);
-    const uint64_t numbers[] = {checkpoint->n_records, checkpoint->n_bytes, checkpoint->n_skipped,
-                                checkpoint->n_vanished, checkpoint->digest.n_records,
-                                last ? *last : 0};
+    const uint64_t numbers[] = {checkpoint->n_records,        checkpoint->n_bytes,
+                                checkpoint->n_skipped,        checkpoint->n_vanished,
+                                checkpoint->digest.n_records, last ? *last : 0};
     char texts[NSM_COUNT_OF(numbers)][24];
     for (size_t i = 0; i < NSM_COUNT_OF(numbers); i++)
         (void)snprintf(texts[i], sizeof(texts[i]), "%llu", (unsigned long long)numbers[i]);
@@ -269,5 +269,8 @@ struct nsm_error *nsm_pg_complete(struct nsm_destination *destination, struct ns
     NSM_TRY(is_there(conn, ctx, HAS_TABLES, &is_standing));
     if (is_standing)
         NSM_TRY_WRAP(forget(conn, ctx, destination), "remove the checkpoints");
-    return nsm_pg_exec(conn, ctx, "COMMIT");
+    NSM_TRY(nsm_pg_exec(conn, ctx, "COMMIT"));
+    struct nsm_arena arena NSM_CLEANUP(nsm_arena_release) = NSM_ARENA_INIT;
+    (void)unlink(nsm_pg_renamed_archive(destination, &arena));
+    return NULL;
 }

@@ -33,11 +33,10 @@ struct nsm_pg_destination {
     const char **in_the_way_kinds;  /* "TABLE", "VIEW", ... */
     size_t n_in_the_way;
     bool has_definition; /* the source is a Postgres: pg_dump brings its objects */
-    bool is_prepared;    /* this run has prepared it, says the destination */
+    bool has_begun;      /* this run has made objects here, says the destination */
     bool is_superuser;
     const char *from_schema; /* the one schema that becomes another; NULL: none is renamed */
     const char *to_schema;
-    bool is_to_schema_standing;
     bool renames_table;
     const char *identity; /* of server and database */
 };
