@@ -57,7 +57,7 @@ static void digest_records(struct copy *copy, const struct nsm_batch *batch)
         nsm_digest_merge(&copy->now.digest, &batch->digest);
         return;
     }
-    const size_t skip = nsm_prefix_bytes(ns, !ns->stage.is_identity);
+    const size_t skip = nsm_prefix_bytes(ns, false);
     const unsigned flags = nsm_digest_flags(ns);
     for (size_t at = 0; at < batch->n_records; at++)
         nsm_digest_add_record(&copy->now.digest, &batch->records[at], skip, flags);

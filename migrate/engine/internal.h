@@ -135,7 +135,8 @@ enum nsm_verify_flag {
 struct nsm_error *nsm_verify_ns(struct nsm_ns *ns, struct nsm_context *ctx, unsigned flags)
     NSM_MUST_USE;
 
-/* How much of a record's key is the namespace's prefix: of the records a source reader gives (laid out), or a destination's. */
+/* How much of a record's key is the namespace's prefix: of the records that the layout gives (which for a laid out key has none
+ * yet), or a destination's reader. */
 size_t nsm_prefix_bytes(const struct nsm_ns *ns, bool is_destination);
 unsigned nsm_digest_flags(const struct nsm_ns *ns);
 

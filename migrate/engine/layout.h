@@ -4,17 +4,19 @@
  * what the other side can't hold is an error that names the key, the column and the value's type
  * (never its content), or a REFUSAL at survey.
  *
- *   from \ to   rows                                   keys
- *   rows        values converted column by column      hash (a key per row), json (a string per
- * row), kv (rows in kv form back to the keys they came from) keys        kv (key, kind, value,
- * expires_at),     unchanged columns (a hash per row)
+ *   from \ to   rows                                      keys
+ *   rows        values converted column by column         hash (a key per row), json (a string per
+ *                                                         row), kv (rows in kv form back to keys)
+ *   keys        kv (key, kind, value, expires_at),        unchanged
+ *               columns (a hash per row)
  *
  * The kv table: key bytes (primary key), kind text, value bytes, expires_at timestamptz (null:
  * none). `value` is the string itself for a string, else the items as JSON (record/json.h). In
- * hash, NULL is an absent field; the row's key is `{prefix}{table}:{primary key}`, a key of several
- * columns joined by ':' after '%' and ':' in its values were written as %25 and %3A.
+ * hash, NULL is an absent field; the row's key is `{table}:{primary key}`, a key of several
+ * columns joined by ':' after '%' and ':' in its values were written as %25 and %3A. The
+ * destination's writer puts its prefix before every key.
  *
- * Threads: immutable after init; apply may be called from many threads at once, each with its own
+ * Threads: immutable once bound; apply may be called from many threads at once, each with its own
  * batches.
  */
 #ifndef NSM_ENGINE_LAYOUT_H
@@ -22,48 +24,77 @@
 
 #include "migrate/engine/plan.h"
 
+/* PostgreSQL's limit, and more than anyone reads. */
+#define NSM_LAYOUT_MAX_FIELDS 1600
+
 struct nsm_layout_stage {
-    enum nsm_layout layout; /* resolved: NSM_LAYOUT_DEFAULT when nothing is to be laid out */
+    enum nsm_layout layout;          /* resolved: NSM_LAYOUT_DEFAULT when nothing is laid out */
     const struct nsm_census *source; /* borrowed */
-    const struct nsm_census
-        *target;      /* the destination's, after inspect; NULL until nsm_layout_bind */
-    bool is_identity; /* records pass as they are */
-    struct nsm_census
-        shape; /* what inspect is given: the source's objects as the layout has them */
+    const struct nsm_census *target; /* the destination's, after nsm_layout_bind */
+    bool is_identity;                /* records pass as they are */
+    struct nsm_census shape;         /* what inspect is given: the source as the layout has it */
+
+    /* layout columns: the fields of all hashes, sorted once learning ends */
+    struct nsm_arena field_arena;
+    struct nsm_str *fields;
+    size_t n_fields, cap_fields;
+    bool has_expiry, has_binary_key, has_binary_value;
+
+    /* layout kv from a table back to keys: where its columns are */
+    size_t kv_columns[4];
 };
 
 /* Resolves the layout for these two models and makes the shape. `destination_models`: NSM_CAP_ROWS
  * | NSM_CAP_KEYS of its adapter (with both, the source's model is kept unless a layout is named).
  * `namespace_name` is the kv table's default name. What can't be laid out (a table without a
- * primary key to keys, layout: hash between tables, ...) is a REFUSAL in shape.findings, with what
- * to do. NSM_E_INVALID: a layout that makes no sense for the two. */
+ * primary key to keys, ...) is a REFUSAL in shape.findings, with what to do. NSM_E_INVALID: a
+ * layout that makes no sense for the two. The stage is to be released whatever the result. */
 struct nsm_error *nsm_layout_init(struct nsm_layout_stage *stage, enum nsm_layout layout,
                                   const struct nsm_census *source, unsigned destination_models,
                                   const char *namespace_name) NSM_MUST_USE;
 void nsm_layout_release(struct nsm_layout_stage *stage);
 
+/* Layout columns must see all hashes first, to know their fields: the caller reads the source once
+ * and shows each batch, then ends. NSM_E_UNSUPPORTED names the key that is no hash, or whose field
+ * can't name a column. */
+bool nsm_layout_needs_fields(const struct nsm_layout_stage *stage);
+struct nsm_error *nsm_layout_learn(struct nsm_layout_stage *stage, const struct nsm_batch *batch)
+    NSM_MUST_USE;
+void nsm_layout_end_learning(struct nsm_layout_stage *stage);
+
 /* After inspect: pairs shape and target columns; adds a REFUSAL to `findings` for each pair of
  * types that no value of the one can take in the other (conversions that hold for some values only
- * are checked value by value). `is_same_adapter`: values pass unchanged. */
+ * are checked value by value). */
+enum nsm_layout_flag {
+    NSM_LAYOUT_SAME_ADAPTER = 1 << 0, /* values of like columns pass unchanged */
+};
 void nsm_layout_bind(struct nsm_layout_stage *stage, const struct nsm_census *target,
-                     bool is_same_adapter, struct nsm_findings *findings);
+                     unsigned flags, struct nsm_findings *findings);
 
 /* Turns the records of `in` (of source object `object`) into those of `out` (cleared by the caller,
  * lane RECORD), in target form. `out` may point into `in`, which therefore must live as long.
- * Copies resume, n_vanished, n_bytes is counted anew. A key in slices is gathered by the caller
- * first where the layout needs it whole (nsm_layout_needs_whole_keys). NSM_E_UNSUPPORTED names key
- * and column. */
+ * Copies resume and n_vanished; n_bytes is counted anew. NSM_E_UNSUPPORTED names key and column;
+ * also for a key in slices (NSM_RECORD_MORE), which no layout can hold. */
 struct nsm_error *nsm_layout_apply(const struct nsm_layout_stage *stage, size_t object,
                                    const struct nsm_batch *in, struct nsm_batch *out) NSM_MUST_USE;
-bool nsm_layout_needs_whole_keys(const struct nsm_layout_stage *stage);
 
 /* The target object that records of source object `object` go to. */
 size_t nsm_layout_target_object(const struct nsm_layout_stage *stage, size_t object);
 
+/* ---- values (convert.c) ---- */
+
 /* Converts one value to a column's type; the result may point to the input or into the arena.
- * NSM_E_UNSUPPORTED: "an int can't be a uuid", "2.5 ..." is never shown. */
+ * NSM_E_UNSUPPORTED names the column and both types. */
 struct nsm_error *nsm_value_convert(struct nsm_arena *arena, const struct nsm_value *value,
                                     const struct nsm_column *to, struct nsm_value *ret)
     NSM_MUST_USE;
+/* Whether some value of the one type can be one of the other. */
+bool nsm_type_may_convert(enum nsm_type from, enum nsm_type to);
+
+/* An expiry as a timestamptz with milliseconds in canonical form, and back; false outside of what
+ * a timestamptz holds (4713 BC to 294276 AD), or for a text that is not of that form. `out` holds
+ * 40 bytes. */
+bool nsm_expiry_format(int64_t expires_at_ms, char *out, size_t *ret_len);
+bool nsm_expiry_parse(struct nsm_str text, int64_t *ret_ms);
 
 #endif

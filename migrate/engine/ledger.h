@@ -10,6 +10,19 @@
  *
  * What the destination itself says of a part wins over the ledger (design: checkpoints).
  *
+ * Durable means one of two things here. Everything that is committed survives the death of the
+ * process at any instant (kill -9): that costs no fsync, and is enough where a lost note costs a
+ * repetition. What would cost more is also synced, and so survives the loss of power, with all that
+ * was noted before it:
+ *   begin, a new run        the run_id marks what is ours at the destination;
+ *   set_step PREPARED       with the parts: rows may follow, and what replace did must not be done
+ *                           again under them;
+ *   set_step FINISHED       from here on the destination may forget its own checkpoints;
+ *   reset_object            else a part could seem done whose rows were undone;
+ *   set_complete, flush.
+ * An fsync is about half a millisecond; calls that wait at the same time share one. What a loss of
+ * power during prepare costs is a refusal (a conflict with what prepare has made), never data.
+ *
  * Threads: internally locked; all functions from any thread, but open and close from one.
  */
 #ifndef NSM_ENGINE_LEDGER_H
@@ -29,10 +42,11 @@ enum nsm_ledger_flag {
 /*
  * Opens or creates the plan's ledger. Errors: NSM_E_CONFLICT, another run of this plan is at work
  * (says whose); NSM_E_IO, the folder can't be written, the disk is full (names the path);
- * NSM_E_CORRUPT, not a ledger, or damaged (says what to do:
- * --fresh); NSM_E_INVALID: an interrupted run of another content of the plan is there (its
- * fingerprint differs; says to finish it with the old plan or to pass --fresh). A complete run with
- * another fingerprint is no obstacle: a new run begins.
+ * NSM_E_CORRUPT, not a ledger, or damaged (says what to do: --fresh); NSM_E_UNSUPPORTED, of another
+ * version of nsmigrate; NSM_E_INVALID: an interrupted run of another content of the plan is there
+ * (its fingerprint differs; says to finish it with the old plan or to pass --fresh). A complete run with
+ * another fingerprint is no obstacle, nor is one that ended before it prepared anything at a
+ * destination: a new run begins.
  */
 struct nsm_error *nsm_ledger_open(const struct nsm_plan *plan, unsigned flags,
                                   struct nsm_ledger **ret) NSM_MUST_USE;
@@ -81,12 +95,14 @@ void nsm_ledger_namespace_release(struct nsm_ledger_namespace *ns);
 struct nsm_error *nsm_ledger_get(struct nsm_ledger *ledger, const char *name,
                                  struct nsm_ledger_namespace *ret) NSM_MUST_USE;
 
-/* Notes that are queued and become durable soon, in order. */
+/* Notes that are queued and become durable soon, in order. `seconds` are those of all runs together;
+ * a status of NULL takes the namespace up again and leaves them as they were. */
 void nsm_ledger_set_status(struct nsm_ledger *ledger, const char *name, const char *status,
                            const char *error, double seconds);
 void nsm_ledger_set_lane(struct nsm_ledger *ledger, const char *name, const char *lane);
 
-/* Moves a namespace to `step`; returns when that is durable. */
+/* Moves a namespace to `step`; returns when that is durable. NSM_E_NOTFOUND: begin has not named it.
+ */
 struct nsm_error *nsm_ledger_set_step(struct nsm_ledger *ledger, const char *name,
                                       enum nsm_step step) NSM_MUST_USE;
 
@@ -137,9 +153,11 @@ struct nsm_error *nsm_ledger_set_complete(struct nsm_ledger *ledger) NSM_MUST_US
 bool nsm_ledger_is_complete(const struct nsm_ledger *ledger);
 
 struct nsm_ledger_run {
-    char *run_id, *fingerprint, *status, *error;
-    int64_t started_ms, updated_ms;          /* Unix time */
-    bool is_running;                         /* someone holds the lock now */
+    char *run_id, *fingerprint;
+    char *status, *error;           /* status NULL: it is running; "interrupted" when it is not, and
+                                       did not say how it ended */
+    int64_t started_ms, updated_ms; /* Unix time */
+    bool is_running;                /* someone holds the lock now */
     struct nsm_ledger_namespace *namespaces; /* in plan order of the last run */
     size_t n_namespaces;
 };
@@ -148,9 +166,15 @@ struct nsm_error *nsm_ledger_read_run(struct nsm_ledger *ledger, struct nsm_ledg
     NSM_MUST_USE;
 void nsm_ledger_run_release(struct nsm_ledger_run *run);
 void nsm_ledger_set_run_status(struct nsm_ledger *ledger, const char *status, const char *error);
-/* At the begin of a run: the namespaces in plan order; what is new is added as NSM_STEP_NEW.
- * Durable on return. */
+/* At the begin of a run: the namespaces in plan order; what is new is added as NSM_STEP_NEW, what
+ * the plan leaves out (--only) stays as it is, what is not done yet is taken up again (its status and
+ * error are forgotten). A complete run is none any more if one of the plan's
+ * namespaces is not done. Durable on return. */
 struct nsm_error *nsm_ledger_begin(struct nsm_ledger *ledger, const struct nsm_plan *plan)
     NSM_MUST_USE;
+
+/* Returns when all notes are durable, or with the error that kept one from it. Such an error sticks:
+ * every later call returns it, and later notes are dropped. */
+struct nsm_error *nsm_ledger_flush(struct nsm_ledger *ledger) NSM_MUST_USE;
 
 #endif

@@ -37,12 +37,17 @@ static const struct nsm_plan_range plan_ranges[] = {
     {.key = "workers", .min = 1, .max = 1024},
     {0},
 };
+static const struct nsm_plan_pattern plan_patterns[] = {
+    {.key = "name", .pattern = "^[a-z0-9-]+$", .max_bytes = NSM_PLAN_NAME_MAX},
+    {0},
+};
 const struct nsm_plan_table nsm_plan_keys = {
     .what = "the plan",
     .help = "what is moved from where to where",
     .options = plan_options,
     .sections = plan_sections,
     .ranges = plan_ranges,
+    .patterns = plan_patterns,
 };
 
 static const struct nsm_plan_section no_sections[] = {{0}};
@@ -151,12 +156,18 @@ static const struct nsm_plan_section namespace_sections[] = {
     {.key = "for_each", .help = "one namespace for each name that matches"},
     {0},
 };
+static const struct nsm_plan_pattern namespace_patterns[] = {
+    {.key = "name", .max_bytes = NSM_PLAN_NAMESPACE_MAX},
+    {.key = "allow_loss", .pattern = "^[a-z0-9-]+$", .max_bytes = NSM_PLAN_ALLOW_LOSS_MAX},
+    {0},
+};
 const struct nsm_plan_table nsm_plan_namespace_keys = {
     .what = "namespace",
     .help = "one logical data set that is moved",
     .options = namespace_options,
     .sections = namespace_sections,
     .ranges = no_ranges,
+    .patterns = namespace_patterns,
 };
 
 static const struct nsm_option source_options[] = {

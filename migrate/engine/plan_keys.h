@@ -23,12 +23,21 @@ struct nsm_plan_range {
     uint64_t min, max;
 };
 
+/* The names that a key may take, as a regular expression of JSON Schema (NULL: any), and the most
+ * bytes of one. */
+struct nsm_plan_pattern {
+    const char *key; /* NULL ends a table */
+    const char *pattern;
+    size_t max_bytes;
+};
+
 struct nsm_plan_table {
     const char *what; /* what has these keys, for messages: "the plan", "source" */
     const char *help;
     const struct nsm_option *options;
     const struct nsm_plan_section *sections;
     const struct nsm_plan_range *ranges;
+    const struct nsm_plan_pattern *patterns; /* NULL: none */
 };
 
 extern const struct nsm_plan_table nsm_plan_keys;
@@ -45,15 +54,14 @@ extern const struct nsm_plan_table nsm_plan_for_each_keys;
 
 #define NSM_PLAN_VERSION 1
 
-/* Regular expressions, as a JSON Schema has them, of the names that a plan gives; and the most
- * bytes they may have. */
-#define NSM_PLAN_NAME_PATTERN       "^[a-z0-9-]+$"
-#define NSM_PLAN_NAME_MAX           64
-#define NSM_PLAN_BACKEND_PATTERN    "^[A-Za-z0-9_.-]+$"
-#define NSM_PLAN_BACKEND_MAX        64
-#define NSM_PLAN_NAMESPACE_MAX      200
-#define NSM_PLAN_ALLOW_LOSS_MAX     64
-#define NSM_PLAN_ALLOW_LOSS_PATTERN "^[a-z0-9-]+$"
+/* Of the names that a plan gives, the most bytes. */
+#define NSM_PLAN_NAME_MAX       64
+#define NSM_PLAN_BACKEND_MAX    64
+#define NSM_PLAN_NAMESPACE_MAX  200
+#define NSM_PLAN_ALLOW_LOSS_MAX 64
+
+/* The names of backends, which are keys. */
+#define NSM_PLAN_BACKEND_PATTERN "^[A-Za-z0-9_.-]+$"
 
 /* NULL when the table has no range for that key. */
 const struct nsm_plan_range *nsm_plan_range_find(const struct nsm_plan_table *table,

@@ -232,6 +232,7 @@ static struct nsm_error *lay_out(struct nsm_ns *ns, struct nsm_context *ctx)
     if (nsm_layout_needs_fields(&ns->stage)) {
         NSM_TRY_WRAP(nsm_attempt(ns->migration, ns, ctx, learn_once, ns),
                      "look for the fields of all hashes");
+        nsm_layout_end_learning(&ns->stage);
     }
     const bool is_same_adapter = ns->source_store->adapter == ns->destination_store->adapter;
     ns->destination.shape = &ns->stage.shape;

@@ -38,7 +38,7 @@ struct side_part {
 
 size_t nsm_prefix_bytes(const struct nsm_ns *ns, bool is_destination)
 {
-    return is_destination ? ns->destination.target.prefix.len : ns->source.census.prefix.len;
+    return is_destination ? ns->destination.target.prefix.len : ns->stage.shape.prefix.len;
 }
 
 /* Between stores of one kind the type of a value counts: there 1 and '1' are different things. */
@@ -90,7 +90,7 @@ static struct nsm_error *take_batch(struct side_part *side, const struct nsm_bat
         NSM_TRY(nsm_layout_apply(&ns->stage, side->part->object, in, out));
         batch = out;
     }
-    const size_t skip = nsm_prefix_bytes(ns, side->is_destination || is_laid_out);
+    const size_t skip = nsm_prefix_bytes(ns, side->is_destination);
     if (side->verify->compare)
         compare_batch(side, batch, skip);
     else
