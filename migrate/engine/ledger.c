@@ -81,15 +81,14 @@ static struct nsm_error *choose_run(struct nsm_ledger *ledger, const struct nsm_
         NSM_TRY(nsm_ledger_apply_read_run(&ledger->db, &call));
     }
     struct nsm_error *error = NULL;
-    if (!call.run.run_id) {
-        error = start_new_run(ledger, plan);
-    } else if (strcmp(call.run.fingerprint, plan->fingerprint) == 0 &&
-               strlen(call.run.run_id) == RUN_ID_LEN) {
+    const bool is_ours = call.run.run_id && strlen(call.run.run_id) == RUN_ID_LEN &&
+                         strcmp(call.run.fingerprint, plan->fingerprint) == 0;
+    if (is_ours) {
         memcpy(ledger->run_id, call.run.run_id, RUN_ID_LEN + 1);
         ledger->is_resumed = !call.is_complete;
         atomic_store(&ledger->is_complete, call.is_complete);
-    } else if (call.is_complete || !call.has_prepared) {
-        /* Nothing of the earlier run is half done at a destination. */
+    } else if (!call.run.run_id || call.is_complete || !call.has_prepared) {
+        /* There is none, or nothing of it is half done at a destination. */
         error = start_new_run(ledger, plan);
     } else {
         error = refuse_other_plan(ledger, plan, call.run.started_ms);
@@ -98,23 +97,28 @@ static struct nsm_error *choose_run(struct nsm_ledger *ledger, const struct nsm_
     return error;
 }
 
+static struct nsm_error *open_db(struct nsm_ledger *ledger, bool is_fresh)
+{
+    NSM_TRY(nsm_ledger_folder_touch_db(&ledger->folder));
+    struct nsm_error *const error = nsm_ledger_db_open(&ledger->db, ledger->folder.db_path, 0);
+    if (!is_fresh ||
+        !(nsm_error_is(error, NSM_E_CORRUPT) || nsm_error_is(error, NSM_E_UNSUPPORTED))) {
+        return error;
+    }
+    /* Only such a file is removed: a reader may still have a good one open, and SQLite finds the
+     * write-ahead log by its name. */
+    nsm_error_free(error);
+    NSM_TRY(nsm_ledger_folder_remove_db(&ledger->folder));
+    NSM_TRY(nsm_ledger_folder_touch_db(&ledger->folder));
+    return nsm_ledger_db_open(&ledger->db, ledger->folder.db_path, 0);
+}
+
 static struct nsm_error *open_for_run(struct nsm_ledger *ledger, const struct nsm_plan *plan,
                                       bool is_fresh)
 {
     NSM_TRY(nsm_ledger_folder_make(&ledger->folder));
     NSM_TRY(nsm_ledger_folder_lock(&ledger->folder));
-    NSM_TRY(nsm_ledger_folder_touch_db(&ledger->folder));
-    struct nsm_error *error = nsm_ledger_db_open(&ledger->db, ledger->folder.db_path, 0);
-    if (is_fresh &&
-        (nsm_error_is(error, NSM_E_CORRUPT) || nsm_error_is(error, NSM_E_UNSUPPORTED))) {
-        /* Only such a file is removed: a reader may still have a good one open, and SQLite finds
-         * the write-ahead log by its name. */
-        nsm_error_free(error);
-        NSM_TRY(nsm_ledger_folder_remove_db(&ledger->folder));
-        NSM_TRY(nsm_ledger_folder_touch_db(&ledger->folder));
-        error = nsm_ledger_db_open(&ledger->db, ledger->folder.db_path, 0);
-    }
-    NSM_TRY(error);
+    NSM_TRY(open_db(ledger, is_fresh));
     NSM_TRY(choose_run(ledger, plan, is_fresh));
     nsm_ledger_writer_start(&ledger->writer, &ledger->db, 0);
     ledger->has_writer = true;

@@ -251,34 +251,42 @@ static struct nsm_error *take_up_run(struct nsm_ledger_db *db, bool has_work)
     return nsm_ledger_db_step(db, stmt, NULL);
 }
 
+/* Makes sure that all of the plan's namespaces are there; their positions, in plan order. */
+static struct nsm_error *name_namespaces(struct nsm_ledger_db *db, const struct nsm_plan *plan,
+                                         int64_t *positions, bool *ret_has_work)
+{
+    int64_t n_known = 0;
+    NSM_TRY(count_namespaces(db, &n_known));
+    for (size_t i = 0; i < plan->n_namespaces; i++) {
+        int64_t step = 0;
+        positions[i] = n_known;
+        NSM_TRY(add_namespace(db, plan->namespaces[i].name, &positions[i], &step));
+        n_known += positions[i] == n_known;
+        if (step != NSM_STEP_DONE) {
+            *ret_has_work = true;
+            NSM_TRY(take_up_namespace(db, plan->namespaces[i].name));
+        }
+    }
+    return NULL;
+}
+
 struct nsm_error *nsm_ledger_apply_begin(struct nsm_ledger_db *db, void *begin_call)
 {
     struct nsm_ledger_begin_call *const call = begin_call;
-    const struct nsm_plan *const plan = call->plan;
+    const size_t n = call->plan->n_namespaces;
+    NSM_CLEANUP(nsm_freep)
+    int64_t *old = nsm_xcalloc(n + 1, sizeof(*old));
+    NSM_CLEANUP(nsm_freep)
+    int64_t *new = nsm_xcalloc(n + 1, sizeof(*new));
+    call->has_work = false;
+    NSM_TRY(name_namespaces(db, call->plan, old, &call->has_work));
     /* A run may be of some of the namespaces only: these share out the places that they have, in
      * plan order, and leave the others where they are. */
-    NSM_CLEANUP(nsm_freep)
-    int64_t *old = nsm_xcalloc(plan->n_namespaces + 1, sizeof(*old));
-    NSM_CLEANUP(nsm_freep)
-    int64_t *new = nsm_xcalloc(plan->n_namespaces + 1, sizeof(*new));
-    int64_t n_known = 0;
-    NSM_TRY(count_namespaces(db, &n_known));
-    call->has_work = false;
-    for (size_t i = 0; i < plan->n_namespaces; i++) {
-        int64_t step = 0;
-        old[i] = n_known;
-        NSM_TRY(add_namespace(db, plan->namespaces[i].name, &old[i], &step));
-        n_known += old[i] == n_known;
-        if (step != NSM_STEP_DONE) {
-            call->has_work = true;
-            NSM_TRY(take_up_namespace(db, plan->namespaces[i].name));
-        }
-        new[i] = old[i];
-    }
-    qsort(new, plan->n_namespaces, sizeof(*new), compare_positions);
-    for (size_t i = 0; i < plan->n_namespaces; i++) {
+    memcpy(new, old, n * sizeof(*new));
+    qsort(new, n, sizeof(*new), compare_positions);
+    for (size_t i = 0; i < n; i++) {
         if (new[i] != old[i]) {
-            NSM_TRY(set_position(db, plan->namespaces[i].name, new[i]));
+            NSM_TRY(set_position(db, call->plan->namespaces[i].name, new[i]));
         }
     }
     return take_up_run(db, call->has_work);
@@ -404,6 +412,21 @@ static struct nsm_error *read_part(const struct nsm_ledger_db *db, sqlite3_stmt 
     return NULL;
 }
 
+static struct nsm_error *read_part_rows(struct nsm_ledger_db *db, sqlite3_stmt *stmt,
+                                        const char *name, struct nsm_ledger_parts *parts)
+{
+    bool has_row = false;
+    size_t cap_parts = 0;
+    NSM_TRY(nsm_ledger_db_step(db, stmt, &has_row));
+    while (has_row) {
+        NSM_GROW(parts->parts, parts->n_parts, cap_parts);
+        NSM_TRY(read_part(db, stmt, name, &parts->arena, &parts->parts[parts->n_parts]));
+        parts->n_parts++;
+        NSM_TRY(nsm_ledger_db_step(db, stmt, &has_row));
+    }
+    return NULL;
+}
+
 static struct nsm_error *read_parts(struct nsm_ledger_db *db, const char *name,
                                     struct nsm_ledger_parts *parts)
 {
@@ -413,18 +436,11 @@ static struct nsm_error *read_parts(struct nsm_ledger_db *db, const char *name,
         "p.n_skipped, p.digest, p.digest_records, p.n_vanished FROM namespace n "
         "JOIN part p ON p.namespace = n.id WHERE n.name = ?1 ORDER BY p.number";
     sqlite3_stmt *stmt = NULL;
-    bool has_row = false;
-    size_t cap_parts = 0;
     NSM_TRY(nsm_ledger_db_prepare(db, sql, &stmt));
     nsm_ledger_bind_text(stmt, 1, name);
-    NSM_TRY(nsm_ledger_db_step(db, stmt, &has_row));
-    while (has_row) {
-        NSM_GROW(parts->parts, parts->n_parts, cap_parts);
-        NSM_TRY(read_part(db, stmt, name, &parts->arena, &parts->parts[parts->n_parts]));
-        parts->n_parts++;
-        NSM_TRY(nsm_ledger_db_step(db, stmt, &has_row));
-    }
-    return NULL;
+    struct nsm_error *const error = read_part_rows(db, stmt, name, parts);
+    (void)sqlite3_reset(stmt);
+    return error;
 }
 
 struct nsm_error *nsm_ledger_apply_get_parts(struct nsm_ledger_db *db, void *get_parts_call)
