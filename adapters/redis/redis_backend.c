@@ -183,8 +183,31 @@ static uint32_t version_number(struct nsm_str text)
     return version;
 }
 
-static void read_info(struct nsm_str info, struct nsm_redis_server *server)
+/* "keys=3,expires=0,avg_ttl=0,subexpiry=1": the number behind a name. */
+static uint64_t keyspace_number(struct nsm_str line, const char *name)
 {
+    const struct nsm_str wanted = nsm_str_of(name);
+    while (line.len) {
+        const char *const comma = memchr(line.ptr, ',', line.len);
+        const struct nsm_str pair = {.ptr = line.ptr,
+                                     .len = comma ? (size_t)(comma - line.ptr) : line.len};
+        uint64_t number = 0;
+        if (nsm_str_starts_with(pair, wanted) &&
+            nsm_parse_u64(nsm_str_skip(pair, wanted.len), &number))
+            return number;
+        line = nsm_str_skip(line, comma ? pair.len + 1 : pair.len);
+    }
+    return 0;
+}
+
+void nsm_redis_server_read(struct nsm_str info, uint32_t db, struct nsm_redis_server *server)
+{
+    char db_name[16];
+    snprintf(db_name, sizeof(db_name), "db%u", db);
+    const struct nsm_str keyspace = info_field(info, db_name);
+    if (keyspace.len)
+        server->n_field_expiry = keyspace_number(keyspace, "subexpiry=") +
+                                 keyspace_number(keyspace, "keys_with_volatile_items=");
     const struct nsm_str version = info_field(info, "redis_version");
     const struct nsm_str valkey = info_field(info, "valkey_version");
     if (version.len) {
@@ -211,7 +234,8 @@ struct nsm_error *nsm_redis_server_ask(struct nsm_redis_backend *backend,
                                        struct nsm_redis_server *ret)
 {
     /* One section each: several in one command are not known before Redis 7. */
-    static const char *const sections[] = {"server", "memory", "replication", "cluster"};
+    static const char *const sections[] = {"server", "memory", "replication", "cluster",
+                                           "keyspace"};
     for (size_t index = 0; index < NSM_COUNT_OF(sections); index++)
         NSM_REDIS_COMMAND(conn, "INFO", nsm_str_of(sections[index]));
     NSM_TRY(nsm_redis_flush(conn, ctx));
@@ -222,7 +246,7 @@ struct nsm_error *nsm_redis_server_ask(struct nsm_redis_backend *backend,
         NSM_TRY(nsm_redis_receive(conn, ctx, &arena, &reply));
         if (reply->type != NSM_REDIS_STRING)
             return nsm_redis_reply_error(reply, "INFO", (struct nsm_str){0});
-        read_info(reply->str, &server);
+        nsm_redis_server_read(reply->str, backend->url.db, &server);
     }
     pthread_mutex_lock(&backend->mutex);
     backend->server = server;
@@ -232,16 +256,22 @@ struct nsm_error *nsm_redis_server_ask(struct nsm_redis_backend *backend,
     return NULL;
 }
 
-struct nsm_error *nsm_redis_server_known(struct nsm_redis_backend *backend,
-                                         struct nsm_redis_conn *conn, struct nsm_context *ctx,
-                                         struct nsm_redis_server *ret)
+bool nsm_redis_server_last(struct nsm_redis_backend *backend, struct nsm_redis_server *ret)
 {
     pthread_mutex_lock(&backend->mutex);
     const bool has_server = backend->has_server;
     if (has_server)
         *ret = backend->server;
     pthread_mutex_unlock(&backend->mutex);
-    return has_server ? NULL : nsm_redis_server_ask(backend, conn, ctx, ret);
+    return has_server;
+}
+
+struct nsm_error *nsm_redis_server_known(struct nsm_redis_backend *backend,
+                                         struct nsm_redis_conn *conn, struct nsm_context *ctx,
+                                         struct nsm_redis_server *ret)
+{
+    return nsm_redis_server_last(backend, ret) ? NULL
+                                               : nsm_redis_server_ask(backend, conn, ctx, ret);
 }
 
 const char *nsm_redis_server_refusal(const struct nsm_redis_server *server)

@@ -21,6 +21,7 @@ struct nsm_redis_server {
     char run_id[48];
     char eviction[32]; /* maxmemory_policy */
     uint64_t max_memory_bytes, used_memory_bytes;
+    uint64_t n_field_expiry; /* hashes of the database whose fields expire (Redis 7.4, Valkey 9) */
     bool is_cluster, is_sentinel, is_replica;
 };
 
@@ -63,6 +64,12 @@ struct nsm_error *nsm_redis_server_ask(struct nsm_redis_backend *backend,
 struct nsm_error *nsm_redis_server_known(struct nsm_redis_backend *backend,
                                          struct nsm_redis_conn *conn, struct nsm_context *ctx,
                                          struct nsm_redis_server *ret) NSM_MUST_USE;
+
+/* The last answer; false when there is none. */
+bool nsm_redis_server_last(struct nsm_redis_backend *backend, struct nsm_redis_server *ret);
+
+/* Adds what a section of INFO says. `db`: the database whose line of the section keyspace counts. */
+void nsm_redis_server_read(struct nsm_str info, uint32_t db, struct nsm_redis_server *server);
 
 /* Why this server can't be used at all, or NULL: a Cluster, a Sentinel, too old. Static text. */
 const char *nsm_redis_server_refusal(const struct nsm_redis_server *server);

@@ -2,7 +2,8 @@
  * A conflict is a key that stands where the plan would write one. Which keys those are is known
  * when the source is a Redis too: then either its list is looked up at the destination, or, where
  * the destination holds fewer keys than the list, these are looked up at the source. Otherwise
- * every key under the destination's prefix counts.
+ * every key under the destination's prefix counts: which of them its rows will become is not known
+ * before they are read.
  */
 #include "adapters/redis/redis_inspect.h"
 
@@ -54,7 +55,7 @@ struct inspection {
     /* of those whose keys are searched for by a pass */
     struct nsm_redis_selector *selectors;
     size_t *finding_of_selector;
-    size_t n_selectors, cap_selectors;
+    size_t n_selectors;
     struct nsm_redis_tree tree;
     struct nsm_arena arena;
     struct nsm_error *error;
@@ -229,23 +230,12 @@ static struct nsm_error *run_pass(struct inspection *inspection)
 
 /* ---- which way ---- */
 
-static void add_selectors(struct inspection *inspection, size_t finding)
+static void add_selector(struct inspection *inspection, size_t finding)
 {
-    const struct nsm_destination *const destination = inspection->findings[finding].destination;
-    for (size_t object = 0; object < destination->shape->n_objects; object++) {
-        const size_t n = inspection->n_selectors;
-        if (n == inspection->cap_selectors) {
-            inspection->cap_selectors = n ? n * 2 : 8;
-            inspection->selectors = nsm_xreallocarray(
-                inspection->selectors, inspection->cap_selectors, sizeof(*inspection->selectors));
-            inspection->finding_of_selector = nsm_xreallocarray(
-                inspection->finding_of_selector, inspection->cap_selectors, sizeof(size_t));
-        }
-        inspection->selectors[n] =
-            nsm_redis_destination_selector(destination, object, &inspection->arena);
-        inspection->finding_of_selector[n] = finding;
-        inspection->n_selectors++;
-    }
+    const size_t n = inspection->n_selectors++;
+    inspection->selectors[n] =
+        nsm_redis_destination_selector(inspection->findings[finding].destination);
+    inspection->finding_of_selector[n] = finding;
 }
 
 /* The lookup at a source's backend, which is shared by all that come from there. */
@@ -282,7 +272,7 @@ static struct nsm_error *choose(struct inspection *inspection, size_t index)
         NSM_TRY(source_lookup(inspection, nsm_redis_backend_of(destination->source->backend),
                               &finding->lookup));
     }
-    add_selectors(inspection, index);
+    add_selector(inspection, index);
     return NULL;
 }
 
@@ -331,6 +321,29 @@ static void make_target(struct inspection *inspection, struct nsm_destination *d
     }
 }
 
+/* The version of the dumps that a server makes, and the newest that it loads. */
+static unsigned rdb_version(const struct nsm_redis_server *server)
+{
+    if (server->version >= NSM_REDIS_VERSION(7, 4))
+        return 12;
+    if (server->version >= NSM_REDIS_VERSION(7, 2))
+        return 11;
+    return server->version >= NSM_REDIS_VERSION(7, 0) ? 10 : 9;
+}
+
+static void tell_versions(const struct inspection *inspection,
+                          const struct nsm_destination *destination, struct nsm_findings *findings)
+{
+    struct nsm_redis_server source;
+    if (!destination->source ||
+        !nsm_redis_server_last(nsm_redis_backend_of(destination->source->backend), &source))
+        return;
+    if (rdb_version(&source) > rdb_version(&inspection->server))
+        nsm_findings_add(findings, NSM_FINDING_REFUSAL, "", 1,
+                         "the server, %s, can't load the dumps of the source, %s: upgrade it first",
+                         inspection->server.version_text, source.version_text);
+}
+
 static void tell(struct inspection *inspection, const struct finding *finding)
 {
     struct nsm_destination *const destination = finding->destination;
@@ -345,6 +358,7 @@ static void tell(struct inspection *inspection, const struct finding *finding)
     if (inspection->server.is_replica)
         nsm_findings_add(findings, NSM_FINDING_REFUSAL, "", 1,
                          "the server is a replica, which takes no writes; name its master");
+    tell_versions(inspection, destination, findings);
     if (!destination->is_ours)
         tell_memory(&inspection->server, n_bytes, findings);
     struct nsm_buf prefix NSM_CLEANUP(nsm_buf_release) = NSM_BUF_TEXT;
@@ -383,6 +397,8 @@ struct nsm_error *nsm_redis_inspect(struct nsm_backend *base, struct nsm_context
     /* As many as there can be, so that pointers to them last. */
     inspection.sources = nsm_xcalloc(n_destinations, sizeof(*inspection.sources));
     inspection.findings = nsm_xcalloc(n_destinations, sizeof(*inspection.findings));
+    inspection.selectors = nsm_xcalloc(n_destinations, sizeof(*inspection.selectors));
+    inspection.finding_of_selector = nsm_xcalloc(n_destinations, sizeof(size_t));
     inspection.n_findings = n_destinations;
     for (size_t index = 0; index < n_destinations; index++)
         inspection.findings[index].destination = destinations[index];

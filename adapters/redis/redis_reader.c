@@ -292,12 +292,26 @@ static struct nsm_error *find_part(struct nsm_redis_reader *reader)
     return nsm_redis_cursor_open(&reader->cursor, reader->list->path, offset);
 }
 
+/* The fields of a hash may expire on their own since Redis 7.4: DUMP carries that, a record can't.
+ * Which hashes have such fields is not told, so all are refused that might. */
+static struct nsm_error *check_fields(const struct nsm_redis_reader *reader)
+{
+    if (is_dump(reader) || reader->base.request->flags & NSM_READ_VERIFY ||
+        reader->server.n_field_expiry == 0)
+        return NULL;
+    return nsm_error_new(NSM_E_UNSUPPORTED,
+                         "%" PRIu64 " hashes of the database have fields that expire, which lane "
+                         "record can't carry: copy from Redis to Redis, or HPERSIST the fields",
+                         reader->server.n_field_expiry);
+}
+
 static struct nsm_error *begin(struct nsm_redis_reader *reader, struct nsm_context *ctx)
 {
     struct nsm_redis_backend *const backend = nsm_redis_backend_of(reader->base.backend);
     NSM_TRY(find_part(reader));
     NSM_TRY(nsm_redis_take(backend, ctx, &reader->conn));
-    NSM_TRY(nsm_redis_server_known(backend, reader->conn, ctx, &reader->server));
+    NSM_TRY(nsm_redis_server_ask(backend, reader->conn, ctx, &reader->server));
+    NSM_TRY(check_fields(reader));
     NSM_TRY(queue_probes(reader));
     return nsm_redis_flush(reader->conn, ctx);
 }

@@ -27,6 +27,18 @@ static size_t slice_bytes(const struct nsm_redis_reader *reader)
     return reader->base.request->batch_bytes;
 }
 
+static bool is_dump(const struct nsm_redis_reader *reader)
+{
+    return reader->base.request->lane == NSM_LANE_REDIS_DUMP;
+}
+
+/* Gives up slicing the key, which is then dumped like a small one. */
+static void fetch_whole(struct nsm_redis_reader *reader)
+{
+    slot_of(reader)->is_fetched_whole = true;
+    reader->slicing.is_active = false;
+}
+
 static void leave(struct nsm_redis_reader *reader)
 {
     reader->slicing.is_active = false;
@@ -118,10 +130,8 @@ static struct nsm_error *begin_stream(struct nsm_redis_reader *reader, struct ns
     nsm_buf_append_cstr(&slicing->cursor, "-");
     if (!slicing->groups->n_elements || reader->base.request->flags & NSM_READ_VERIFY)
         return NULL;
-    if (reader->base.request->lane == NSM_LANE_REDIS_DUMP) {
-        /* Slices can't carry consumer groups, DUMP can: better large than lost. */
-        slot_of(reader)->is_fetched_whole = true;
-        slicing->is_active = false;
+    if (is_dump(reader)) {
+        fetch_whole(reader); /* slices can't carry consumer groups: better large than lost */
         return NULL;
     }
     struct nsm_buf name NSM_CLEANUP(nsm_buf_release) = NSM_BUF_TEXT;
@@ -158,10 +168,13 @@ struct nsm_error *nsm_redis_slices_begin(struct nsm_redis_reader *reader, struct
         return NULL;
     }
     if (!nsm_redis_kind_parse(type->str, &slicing->kind)) {
-        if (reader->base.request->lane != NSM_LANE_REDIS_DUMP)
+        if (!is_dump(reader))
             return module_type(reader, type->str);
-        slot_of(reader)->is_fetched_whole = true;
-        slicing->is_active = false;
+        fetch_whole(reader);
+        return NULL;
+    }
+    if (slicing->kind == NSM_KIND_HASH && reader->server.n_field_expiry && is_dump(reader)) {
+        fetch_whole(reader); /* slices would lose when its fields expire */
         return NULL;
     }
     if (slicing->kind == NSM_KIND_STREAM)

@@ -43,21 +43,12 @@ struct nsm_str nsm_redis_destination_prefix(const struct nsm_destination *destin
     return destination->shape->prefix;
 }
 
-struct nsm_redis_selector nsm_redis_destination_selector(const struct nsm_destination *destination,
-                                                         size_t object, struct nsm_arena *arena)
+struct nsm_redis_selector nsm_redis_destination_selector(const struct nsm_destination *destination)
 {
     struct nsm_redis_selector selector = {.prefix = nsm_redis_destination_prefix(destination)};
-    const char *const name = destination->shape->objects[object].name;
-    if (destination->source) {
-        /* A glob is matched against what the source has behind the prefix that is replaced. */
+    /* A glob is matched against what the source has behind the prefix that is replaced. */
+    if (destination->source)
         selector.glob = nsm_redis_source_selector(destination->source->selection).glob;
-    } else if (name[0]) {
-        const char *const text = nsm_arena_printf(arena, "%s:", name);
-        struct nsm_buf prefix NSM_CLEANUP(nsm_buf_release) = NSM_BUF_TEXT;
-        nsm_buf_append_str(&prefix, selector.prefix);
-        nsm_buf_append_cstr(&prefix, text);
-        selector.prefix = nsm_arena_copy(arena, nsm_buf_view(&prefix));
-    }
     return selector;
 }
 
@@ -434,11 +425,11 @@ static void add_written(struct survey *survey, struct nsm_source *source)
     if (reuse_source_lists(source))
         return;
     make_state(source, written->shape->n_objects);
-    for (size_t index = 0; index < written->shape->n_objects; index++) {
+    for (size_t index = 0; index < written->shape->n_objects; index++)
         add_keys_object(&source->census, &written->shape->objects[index]);
-        add_listing(survey, source, index,
-                    nsm_redis_destination_selector(written, index, &source->census.arena));
-    }
+    /* One space of keys is one object, whatever its source had. */
+    if (written->shape->n_objects)
+        add_listing(survey, source, 0, nsm_redis_destination_selector(written));
 }
 
 static void add_selected(struct survey *survey, struct nsm_source *source)

@@ -33,10 +33,8 @@ void nsm_redis_release_source(struct nsm_source *source);
 /* What a plan's `source` selects. */
 struct nsm_redis_selector nsm_redis_source_selector(const struct nsm_settings *selection);
 
-/* What a destination writes for one object: its prefix, and for tables their name behind it. Bytes
- * in `arena`. */
-struct nsm_redis_selector nsm_redis_destination_selector(const struct nsm_destination *destination,
-                                                         size_t object, struct nsm_arena *arena);
+/* What a destination writes: everything under its prefix, as far as is known. */
+struct nsm_redis_selector nsm_redis_destination_selector(const struct nsm_destination *destination);
 /* The prefix that the keys of a destination begin with. */
 struct nsm_str nsm_redis_destination_prefix(const struct nsm_destination *destination);
 
