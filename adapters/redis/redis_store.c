@@ -212,6 +212,25 @@ static struct nsm_error *keep_stream_head(struct nsm_redis_writer *writer,
     return NULL;
 }
 
+/* Before Redis 7 a stream knows neither how many entries it ever had nor the last that was deleted.
+ */
+static struct nsm_error *check_stream_head(const struct nsm_redis_writer *writer,
+                                           const struct nsm_record *record, size_t n_entries)
+{
+    uint64_t n_added = 0;
+    const bool is_plain = nsm_str_equals(writer->max_deleted_id, NSM_STR_LIT("0-0")) &&
+                          nsm_parse_u64(writer->entries_added, &n_added) &&
+                          (n_added == n_entries || record->flags & NSM_RECORD_MORE);
+    if (writer->server.version >= NSM_REDIS_VERSION(7, 0) || is_plain)
+        return NULL;
+    struct nsm_buf name NSM_CLEANUP(nsm_buf_release) = NSM_BUF_TEXT;
+    nsm_redis_key_write(record->key, &name);
+    return nsm_error_new(NSM_E_UNSUPPORTED,
+                         "stream %s counts entries that were deleted, which %s can't hold; a Redis "
+                         "from 7.0 on can",
+                         name.ptr, writer->server.version_text);
+}
+
 /* XSETID refuses 0-0 on some servers; a new stream has it anyway. */
 static bool has_stream_head(const struct nsm_redis_writer *writer)
 {
@@ -227,6 +246,8 @@ static struct nsm_error *queue_stream(struct nsm_redis_writer *writer,
         NSM_TRY(keep_stream_head(writer, record));
     size_t n_commands = 0;
     NSM_TRY(queue_entries(writer, record, is_first ? 3 : 0, is_temp, &n_commands));
+    if (is_first)
+        NSM_TRY(check_stream_head(writer, record, n_commands));
     if (is_first && n_commands == 0) {
         queue_empty_stream(writer, record, is_temp);
         n_commands += 2;

@@ -822,6 +822,33 @@ static void test_a_lost_connection_may_be_tried_again(void **state)
     expect_same(world, "p:", "p:");
 }
 
+/* A server that dies in the middle of a copy, on either side, in either lane. */
+static void test_a_server_lost_in_the_middle(void **state)
+{
+    set_dirty(state);
+    struct world *const world = *state;
+    for (int n = 0; n < 4; n++) {
+        struct redis_server *const victim = n % 2 ? &world->a : &world->b;
+        redisFree(world->from_client);
+        world->from_client = redis_server_client(&world->a);
+        redis_do(world->from_client, "DEBUG POPULATE 20000 p 100");
+        struct drive drive = {
+            .from = world->from,
+            .to = world->to,
+            .selection = prefix_p,
+            .lane = n < 2 ? NSM_LANE_REDIS_DUMP : NSM_LANE_RECORD,
+            .if_exists = NSM_IF_EXISTS_MERGE,
+            .signal_after_batches = 20,
+            .signal = SIGKILL,
+            .signal_pid = victim->pid,
+        };
+        expect_error(drive_run(&drive, world->ctx), NSM_E_UNAVAILABLE, "");
+        assert_true(drive.n_batches < 200);
+        redis_server_kill(victim);
+        redis_server_revive(victim);
+    }
+}
+
 struct canceling {
     struct nsm_context *ctx;
     int64_t at_ns;
@@ -868,6 +895,31 @@ static void test_cancel_while_the_server_is_silent(void **state)
     is_canceled_in_time(world, &drive);
     kill(world->a.pid, SIGCONT);
     run(&drive, world->ctx);
+}
+
+/* A server that falls silent between two batches: a reader and a writer wake at once. */
+static void test_cancel_in_the_middle_of_a_copy(void **state)
+{
+    set_dirty(state);
+    struct world *const world = *state;
+    redis_do(world->from_client, "DEBUG POPULATE 20000 p 1000");
+    for (int n = 0; n < 2; n++) {
+        const struct redis_server *const silent = n ? &world->a : &world->b;
+        struct drive drive = {
+            .from = world->from,
+            .to = world->to,
+            .selection = prefix_p,
+            .lane = NSM_LANE_REDIS_DUMP,
+            .if_exists = NSM_IF_EXISTS_MERGE,
+            .batch_records = 1000,
+            .signal_after_batches = 3,
+            .signal = SIGSTOP,
+            .signal_pid = silent->pid,
+        };
+        is_canceled_in_time(world, &drive);
+        assert_true(drive.n_batches < 20);
+        kill(silent->pid, SIGCONT);
+    }
 }
 
 static void test_a_silent_server_times_out(void **state)
@@ -1003,7 +1055,9 @@ int main(void)
         TEST(test_a_replica_is_refused),
         TEST(test_a_cluster_is_refused),
         TEST(test_a_lost_connection_may_be_tried_again),
+        TEST(test_a_server_lost_in_the_middle),
         TEST(test_cancel_while_the_server_is_silent),
+        TEST(test_cancel_in_the_middle_of_a_copy),
         TEST(test_a_silent_server_times_out),
         TEST(test_tls),
         TEST(test_tls_with_our_own_certificate),

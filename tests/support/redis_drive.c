@@ -2,6 +2,7 @@
 #include "tests/support/redis_drive.h"
 
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -158,6 +159,8 @@ static struct nsm_error *pump(const struct copy *copy, struct nsm_read_request *
         count(drive, &batch, copy->source->census.prefix.len);
         if (writer)
             NSM_TRY(adapter->write(writer, copy->ctx, &batch));
+        if (drive->n_batches == drive->signal_after_batches)
+            assert_int_equal(kill(drive->signal_pid, drive->signal), 0);
         if (n == drive->stop_after_batches && batch.resume.len && !is_end) {
             close_reader(&reader);
             snprintf(token, sizeof(token), "%.*s", NSM_STR_ARG(batch.resume));

@@ -27,6 +27,10 @@ struct drive {
     bool is_ours;
     unsigned survey_flags;
     size_t part_bytes, batch_records, batch_bytes; /* 0: defaults */
+    /* After so many batches (0: never) a signal goes to a process. */
+    size_t signal_after_batches;
+    int signal;
+    int signal_pid;
     size_t stop_after_batches; /* of the first part: then reads on with a new reader; 0: never */
     /* out */
     uint64_t n_records, n_bytes, n_skipped, n_vanished, n_slices, n_conflicts, n_refusals;
