@@ -19,9 +19,13 @@
 #include "migrate/base/buf.h"
 #include "migrate/engine/record/settings.h"
 
+struct entry {
+    struct nsm_adapter *table; /* each on its own, so that a pointer to it lasts */
+};
+
 struct nsm_registry {
-    struct nsm_adapter **adapters; /* in order of name; each on its own, so that a pointer lasts */
-    size_t n_adapters, cap_adapters;
+    struct entry *entries; /* in order of name */
+    size_t n_entries, cap_entries;
 };
 
 typedef const struct nsm_adapter *nsm_adapter_entry_fn(unsigned host_abi);
@@ -281,10 +285,10 @@ static struct nsm_error *check_abi(const struct nsm_adapter *adapter)
 static bool locate(const struct nsm_registry *registry, const char *name, size_t *ret_index)
 {
     size_t low = 0;
-    size_t high = registry->n_adapters;
+    size_t high = registry->n_entries;
     while (low < high) {
         const size_t middle = low + (high - low) / 2;
-        const int order = strcmp(registry->adapters[middle]->name, name);
+        const int order = strcmp(registry->entries[middle].table->name, name);
         if (order == 0) {
             *ret_index = middle;
             return true;
@@ -310,11 +314,11 @@ struct nsm_error *nsm_registry_add(struct nsm_registry *registry, const struct n
         return nsm_error_new(NSM_E_CONFLICT, "there is an adapter %s already", table.name);
     struct nsm_adapter *const copy = nsm_xmalloc(sizeof(*copy));
     *copy = table;
-    NSM_GROW(registry->adapters, registry->n_adapters, registry->cap_adapters);
-    memmove(&registry->adapters[at + 1], &registry->adapters[at],
-            (registry->n_adapters - at) * sizeof(registry->adapters[0]));
-    registry->adapters[at] = copy;
-    registry->n_adapters++;
+    NSM_GROW(registry->entries, registry->n_entries, registry->cap_entries);
+    memmove(&registry->entries[at + 1], &registry->entries[at],
+            (registry->n_entries - at) * sizeof(registry->entries[0]));
+    registry->entries[at].table = copy;
+    registry->n_entries++;
     return NULL;
 }
 
@@ -337,9 +341,9 @@ void nsm_registry_free(struct nsm_registry *registry)
 {
     if (!registry)
         return;
-    for (size_t i = 0; i < registry->n_adapters; i++)
-        free(registry->adapters[i]);
-    free(registry->adapters);
+    for (size_t i = 0; i < registry->n_entries; i++)
+        free(registry->entries[i].table);
+    free(registry->entries);
     free(registry);
 }
 
@@ -392,16 +396,16 @@ struct nsm_error *nsm_registry_load(struct nsm_registry *registry, const char *p
 const struct nsm_adapter *nsm_registry_find(const struct nsm_registry *registry, const char *name)
 {
     size_t at = 0;
-    return locate(registry, name, &at) ? registry->adapters[at] : NULL;
+    return locate(registry, name, &at) ? registry->entries[at].table : NULL;
 }
 
 size_t nsm_registry_size(const struct nsm_registry *registry)
 {
-    return registry->n_adapters;
+    return registry->n_entries;
 }
 
 const struct nsm_adapter *nsm_registry_at(const struct nsm_registry *registry, size_t index)
 {
-    assert(index < registry->n_adapters);
-    return registry->adapters[index];
+    assert(index < registry->n_entries);
+    return registry->entries[index].table;
 }

@@ -431,8 +431,12 @@ static struct nsm_error *memory_writer_open(struct nsm_writer *base, struct nsm_
 
 static void add_pending(struct memory_pending *pending, struct memory_slice *slice)
 {
-    NSM_GROW(pending->slices, pending->n_slices, pending->cap_slices);
-    pending->slices[pending->n_slices++] = slice;
+    if (pending->last)
+        pending->last->next = slice;
+    else
+        pending->first = slice;
+    pending->last = slice;
+    pending->n_slices++;
 }
 
 static struct nsm_error *memory_write(struct nsm_writer *base, struct nsm_context *ctx,
@@ -474,9 +478,7 @@ static void memory_writer_close(struct nsm_writer *base)
     struct memory_writer *const writer = (struct memory_writer *)base;
     struct memory_store *const store = backend_of(base->backend)->store;
     memory_store_count(store, MEMORY_COUNT_DISCARDED, writer->pending.n_slices);
-    for (size_t i = 0; i < writer->pending.n_slices; i++)
-        free(writer->pending.slices[i]);
-    free(writer->pending.slices);
+    memory_slice_free_all(writer->pending.first);
     memory_store_count_writer(store, -1);
 }
 

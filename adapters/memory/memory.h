@@ -29,12 +29,12 @@ struct nsm_memory_counts {
 };
 
 /* Zeros when there is no store of that name. */
-void nsm_memory_store_counts(const char *store, struct nsm_memory_counts *ret);
+void nsm_memory_store_counts(const char *name, struct nsm_memory_counts *ret);
 
 /* How many records stand in a namespace of the store, over all its objects; 0 when there is none. */
-uint64_t nsm_memory_store_records(const char *store, const char *namespace_name);
+uint64_t nsm_memory_store_records(const char *name, const char *namespace_name);
 
 /* Forgets the store and all that is in it. No backend may be open on it. */
-void nsm_memory_store_drop(const char *store);
+void nsm_memory_store_drop(const char *name);
 
 #endif

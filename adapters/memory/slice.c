@@ -9,7 +9,7 @@
 static struct nsm_str put(char **at, struct nsm_str bytes)
 {
     char *const start = *at;
-    if (bytes.len)
+    if (bytes.len && bytes.ptr)
         memcpy(start, bytes.ptr, bytes.len);
     *at += bytes.len;
     return (struct nsm_str){.ptr = start, .len = bytes.len};

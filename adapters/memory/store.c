@@ -1,218 +1,19 @@
 /*
- * The stores of the adapter `memory`. A commit moves whole slices into place under the store's
- * mutex, so a reader sees all of a checkpoint or nothing, as in a database.
+ * What stands in a store, and how it comes there. A commit moves whole slices into place under the
+ * store's mutex, so a reader sees all of a checkpoint or nothing, as in a database.
  */
-#include "adapters/memory/store.h"
+#include "adapters/memory/store_internal.h"
 
-#include "adapters/memory/index.h"
 #include "migrate/base/alloc.h"
+#include "migrate/base/buf.h"
 #include "migrate/base/parse.h"
 
 #include <assert.h>
 #include <inttypes.h>
-#include <pthread.h>
-
-struct memory_entry {
-    uint64_t run; /* hash of the run_id that wrote it */
-    struct memory_slice *first, *last;
-};
-
-struct memory_object {
-    struct nsm_object shape; /* in the store's arena */
-    struct nsm_str id;       /* schema, NUL, name */
-    uint64_t run;            /* hash of the run_id that made it */
-    uint64_t version;
-    struct memory_entry *entries; /* in the order in which they came: its index is the ordinal */
-    size_t n_entries, cap_entries;
-    struct memory_index by_key; /* of entries; unused when rows have no key */
-};
-
-struct memory_checkpoint {
-    uint64_t run;
-    size_t object;
-    struct nsm_checkpoint checkpoint; /* strings on the heap */
-};
-
-struct memory_namespace {
-    char *name;
-    struct memory_object *objects;
-    size_t n_objects, cap_objects;
-    struct memory_index by_id; /* of objects */
-    struct memory_checkpoint *checkpoints;
-    size_t n_checkpoints, cap_checkpoints;
-};
-
-struct memory_store {
-    char *name; /* NULL: of one backend alone */
-    struct memory_store *next;
-    pthread_mutex_t mutex; /* guards all below */
-    struct memory_namespace *namespaces;
-    size_t n_namespaces, cap_namespaces;
-    struct memory_index by_name; /* of namespaces */
-    struct nsm_arena arena;      /* of shapes */
-    struct nsm_memory_counts counts;
-};
-
-/* The stores that have a name. The mutex guards the list; a store is freed only by
- * nsm_memory_store_drop(). */
-static struct {
-    pthread_mutex_t mutex;
-    struct memory_store *first;
-} stores = {.mutex = PTHREAD_MUTEX_INITIALIZER};
 
 static uint64_t run_hash(const char *run_id)
 {
     return memory_hash(nsm_str_of(run_id));
-}
-
-/* ---- stores ---- */
-
-static struct memory_store *store_new(const char *name)
-{
-    struct memory_store *const store = nsm_xcalloc(1, sizeof(*store));
-    store->name = name ? nsm_xstrdup(name) : NULL;
-    pthread_mutex_init(&store->mutex, NULL);
-    return store;
-}
-
-static void object_clear(struct memory_object *object)
-{
-    for (size_t i = 0; i < object->n_entries; i++)
-        memory_slice_free_all(object->entries[i].first);
-    object->n_entries = 0;
-    memory_index_release(&object->by_key);
-    object->version++;
-}
-
-static void checkpoint_release(struct memory_checkpoint *held)
-{
-    free((void *)(uintptr_t)held->checkpoint.part_id.ptr);
-    free((void *)(uintptr_t)held->checkpoint.resume.ptr);
-}
-
-static void namespace_release(struct memory_namespace *ns)
-{
-    for (size_t i = 0; i < ns->n_objects; i++) {
-        object_clear(&ns->objects[i]);
-        free(ns->objects[i].entries);
-    }
-    for (size_t i = 0; i < ns->n_checkpoints; i++)
-        checkpoint_release(&ns->checkpoints[i]);
-    free(ns->checkpoints);
-    memory_index_release(&ns->by_id);
-    free(ns->objects);
-    free(ns->name);
-}
-
-static void store_free(struct memory_store *store)
-{
-    for (size_t i = 0; i < store->n_namespaces; i++)
-        namespace_release(&store->namespaces[i]);
-    memory_index_release(&store->by_name);
-    nsm_arena_release(&store->arena);
-    free(store->namespaces);
-    free(store->name);
-    pthread_mutex_destroy(&store->mutex);
-    free(store);
-}
-
-static struct memory_store *find_locked(const char *name)
-{
-    struct memory_store *store = stores.first;
-    while (store && strcmp(store->name, name) != 0)
-        store = store->next;
-    return store;
-}
-
-static struct memory_store *find_named(const char *name)
-{
-    pthread_mutex_lock(&stores.mutex);
-    struct memory_store *const store = find_locked(name);
-    pthread_mutex_unlock(&stores.mutex);
-    return store;
-}
-
-struct memory_store *memory_store_open(const char *name)
-{
-    if (!name)
-        return store_new(NULL);
-    pthread_mutex_lock(&stores.mutex);
-    struct memory_store *store = find_locked(name);
-    if (!store) {
-        store = store_new(name);
-        store->next = stores.first;
-        stores.first = store;
-    }
-    pthread_mutex_unlock(&stores.mutex);
-    return store;
-}
-
-void memory_store_close(struct memory_store *store)
-{
-    if (store && !store->name)
-        store_free(store);
-}
-
-void nsm_memory_store_drop(const char *name)
-{
-    pthread_mutex_lock(&stores.mutex);
-    struct memory_store **at = &stores.first;
-    while (*at && strcmp((*at)->name, name) != 0)
-        at = &(*at)->next;
-    struct memory_store *const store = *at;
-    if (store)
-        *at = store->next;
-    pthread_mutex_unlock(&stores.mutex);
-    if (store)
-        store_free(store);
-}
-
-/* ---- counts ---- */
-
-void memory_store_count(struct memory_store *store, enum memory_count what, uint64_t n)
-{
-    pthread_mutex_lock(&store->mutex);
-    switch (what) {
-    case MEMORY_COUNT_READ:
-        store->counts.n_read += n;
-        break;
-    case MEMORY_COUNT_DISCARDED:
-        store->counts.n_discarded += n;
-        break;
-    case MEMORY_COUNT_FINISH_STEPS:
-        store->counts.n_finish_steps += n;
-        break;
-    }
-    pthread_mutex_unlock(&store->mutex);
-}
-
-static void count_open(struct memory_store *store, uint64_t *n, uint64_t *max, int change)
-{
-    pthread_mutex_lock(&store->mutex);
-    *n += (uint64_t)(int64_t)change;
-    *max = *max < *n ? *n : *max;
-    pthread_mutex_unlock(&store->mutex);
-}
-
-void memory_store_count_reader(struct memory_store *store, int change)
-{
-    count_open(store, &store->counts.n_readers, &store->counts.max_readers, change);
-}
-
-void memory_store_count_writer(struct memory_store *store, int change)
-{
-    count_open(store, &store->counts.n_writers, &store->counts.max_writers, change);
-}
-
-void nsm_memory_store_counts(const char *name, struct nsm_memory_counts *ret)
-{
-    struct memory_store *const store = find_named(name);
-    *ret = (struct nsm_memory_counts){0};
-    if (!store)
-        return;
-    pthread_mutex_lock(&store->mutex);
-    *ret = store->counts;
-    pthread_mutex_unlock(&store->mutex);
 }
 
 /* ---- finding; all with the store's mutex held ---- */
@@ -316,23 +117,28 @@ static void describe_object(const struct memory_object *held, struct nsm_census 
         object->n_bytes += entry_bytes(&held->entries[i]);
 }
 
+/* An object of a target that the store has not: empty. */
+static void describe_missing(const struct nsm_object *wanted, struct nsm_census *census)
+{
+    struct nsm_object *const object = nsm_census_add_object(census);
+    copy_shape(&census->arena, wanted, object);
+    object->n_records = object->n_bytes = 0;
+    object->is_exact = true;
+}
+
 bool memory_store_describe(struct memory_store *store, const char *namespace_name,
                            const struct nsm_census *only, struct nsm_census *census)
 {
     pthread_mutex_lock(&store->mutex);
     struct memory_namespace *const ns = get_namespace(store, namespace_name);
-    const size_t n_objects = only ? only->n_objects : ns ? ns->n_objects : 0;
-    for (size_t i = 0; i < n_objects; i++) {
-        const struct memory_object *const held =
-            only ? get_object(ns, &only->objects[i]) : &ns->objects[i];
-        if (held) {
+    for (size_t i = 0; !only && ns && i < ns->n_objects; i++)
+        describe_object(&ns->objects[i], census);
+    for (size_t i = 0; only && i < only->n_objects; i++) {
+        const struct memory_object *const held = get_object(ns, &only->objects[i]);
+        if (held)
             describe_object(held, census);
-        } else {
-            struct nsm_object *const object = nsm_census_add_object(census);
-            copy_shape(&census->arena, &only->objects[i], object);
-            object->n_records = object->n_bytes = 0;
-            object->is_exact = true;
-        }
+        else
+            describe_missing(&only->objects[i], census);
     }
     pthread_mutex_unlock(&store->mutex);
     return ns != NULL;
@@ -397,7 +203,7 @@ uint64_t memory_store_read(struct memory_store *store, const char *namespace_nam
 
 uint64_t nsm_memory_store_records(const char *name, const char *namespace_name)
 {
-    struct memory_store *const store = find_named(name);
+    struct memory_store *const store = memory_stores_find(name);
     uint64_t n_records = 0;
     if (!store)
         return 0;
@@ -416,23 +222,28 @@ static struct memory_namespace *make_namespace(struct memory_store *store, const
     struct memory_namespace *const ns = get_namespace(store, name);
     if (ns)
         return ns;
+    const size_t index = store->n_namespaces;
     NSM_GROW(store->namespaces, store->n_namespaces, store->cap_namespaces);
-    struct memory_namespace *const made = &store->namespaces[store->n_namespaces];
-    *made = (struct memory_namespace){.name = nsm_xstrdup(name)};
-    memory_index_add(&store->by_name, nsm_str_of(name), store->n_namespaces++);
-    return made;
+    assert(store->namespaces);
+    store->namespaces[index] = (struct memory_namespace){.name = nsm_xstrdup(name)};
+    memory_index_add(&store->by_name, nsm_str_of(name), index);
+    store->n_namespaces++;
+    return &store->namespaces[index];
 }
 
 static struct memory_object *make_object(struct memory_store *store, struct memory_namespace *ns,
                                          const struct nsm_object *shape)
 {
+    NSM_CLEANUP(nsm_buf_release) struct nsm_buf text = NSM_BUF_TEXT;
+    write_object_id(shape, &text);
+    const struct nsm_str id = nsm_arena_copy(&store->arena, nsm_buf_view(&text));
+    const size_t index = ns->n_objects;
     NSM_GROW(ns->objects, ns->n_objects, ns->cap_objects);
-    struct memory_object *const made = &ns->objects[ns->n_objects];
-    NSM_CLEANUP(nsm_buf_release) struct nsm_buf id = NSM_BUF_TEXT;
-    write_object_id(shape, &id);
-    *made = (struct memory_object){.id = nsm_arena_copy(&store->arena, nsm_buf_view(&id))};
-    memory_index_add(&ns->by_id, made->id, ns->n_objects++);
-    return made;
+    assert(ns->objects);
+    ns->objects[index] = (struct memory_object){.id = id};
+    memory_index_add(&ns->by_id, id, index);
+    ns->n_objects++;
+    return &ns->objects[index];
 }
 
 void memory_store_prepare(struct memory_store *store, const char *namespace_name,
@@ -448,7 +259,7 @@ void memory_store_prepare(struct memory_store *store, const char *namespace_name
         if (object && (is_ours || destination->if_exists != NSM_IF_EXISTS_REPLACE))
             continue;
         if (object)
-            object_clear(object);
+            memory_object_clear(object);
         else
             object = make_object(store, ns, shape);
         copy_shape(&store->arena, shape, &object->shape);
@@ -471,27 +282,33 @@ bool memory_store_holds_foreign(struct memory_store *store, const char *namespac
     return is_foreign;
 }
 
-/* Takes the slice. */
-static bool put_slice(struct memory_object *object, struct memory_slice *slice, uint64_t run)
+/* Takes the slice; false when it continues a key that is not there. */
+static bool put_slice(struct memory_store *store, struct memory_object *object,
+                      struct memory_slice *slice, uint64_t run)
 {
     struct memory_entry *entry = get_entry(object, slice->key);
-    if (slice->record.flags & NSM_RECORD_CONTINUED) {
-        if (!entry)
-            return false;
+    const bool is_continued = slice->record.flags & NSM_RECORD_CONTINUED;
+    if (is_continued && !entry) {
+        free(slice);
+        return false;
+    }
+    if (is_continued) {
         entry->last->next = slice;
         entry->last = slice;
         return true;
     }
+    const struct memory_entry made = {.run = run, .first = slice, .last = slice};
     if (entry) {
         memory_slice_free_all(entry->first);
+        *entry = made;
     } else {
-        NSM_GROW(object->entries, object->n_entries, object->cap_entries);
-        entry = &object->entries[object->n_entries];
         if (has_key(object))
             memory_index_add(&object->by_key, slice->key, object->n_entries);
-        object->n_entries++;
+        NSM_GROW(object->entries, object->n_entries, object->cap_entries);
+        assert(object->entries);
+        object->entries[object->n_entries++] = made;
     }
-    *entry = (struct memory_entry){.run = run, .first = slice, .last = slice};
+    store->counts.n_written++;
     return true;
 }
 
@@ -505,7 +322,7 @@ static void put_checkpoint(struct memory_namespace *ns, size_t object, uint64_t 
             held = other;
     }
     if (held) {
-        checkpoint_release(held);
+        memory_checkpoint_release(held);
     } else {
         NSM_GROW(ns->checkpoints, ns->n_checkpoints, ns->cap_checkpoints);
         held = &ns->checkpoints[ns->n_checkpoints++];
@@ -525,13 +342,11 @@ struct nsm_error *memory_store_commit(struct memory_store *store, const char *na
     pthread_mutex_lock(&store->mutex);
     struct memory_namespace *const ns = get_namespace(store, namespace_name);
     struct memory_object *const object = get_object(ns, request->object);
-    for (size_t i = 0; object && i < pending->n_slices; i++) {
-        const bool is_continued = pending->slices[i]->record.flags & NSM_RECORD_CONTINUED;
-        const bool is_put = put_slice(object, pending->slices[i], run);
-        store->counts.n_written += is_put && !is_continued;
-        if (is_put)
-            pending->slices[i] = NULL;
-        is_whole &= is_put;
+    while (object && pending->first) {
+        struct memory_slice *const slice = pending->first;
+        pending->first = slice->next;
+        slice->next = NULL;
+        is_whole &= put_slice(store, object, slice, run);
     }
     if (object) {
         put_checkpoint(ns, (size_t)(object - ns->objects), run, checkpoint);
@@ -540,9 +355,8 @@ struct nsm_error *memory_store_commit(struct memory_store *store, const char *na
     }
     pthread_mutex_unlock(&store->mutex);
 
-    for (size_t i = 0; i < pending->n_slices; i++)
-        free(pending->slices[i]);
-    pending->n_slices = 0;
+    memory_slice_free_all(pending->first);
+    *pending = (struct memory_pending){0};
     if (!object)
         return nsm_error_new(NSM_E_NOTFOUND, "object \"%s\" is gone", request->object->name);
     return is_whole ? NULL
@@ -578,7 +392,7 @@ static void remove_checkpoints(struct memory_namespace *ns, size_t object, uint6
     for (size_t i = 0; i < ns->n_checkpoints; i++) {
         struct memory_checkpoint *const held = &ns->checkpoints[i];
         if (held->run == run && (object == NSM_NO_OBJECT || held->object == object))
-            checkpoint_release(held);
+            memory_checkpoint_release(held);
         else
             ns->checkpoints[n_kept++] = *held;
     }
@@ -609,29 +423,35 @@ void memory_store_complete(struct memory_store *store, const char *namespace_nam
     pthread_mutex_unlock(&store->mutex);
 }
 
+struct found {
+    struct nsm_arena arena;
+    struct nsm_checkpoint *checkpoints;
+    size_t n, cap;
+};
+
+static void find_checkpoints(const struct memory_namespace *ns, uint64_t run, struct found *found)
+{
+    for (size_t i = 0; i < ns->n_checkpoints; i++) {
+        struct nsm_checkpoint copy = ns->checkpoints[i].checkpoint;
+        if (ns->checkpoints[i].run != run)
+            continue;
+        copy.part_id = nsm_arena_copy(&found->arena, copy.part_id);
+        copy.resume = nsm_arena_copy(&found->arena, copy.resume);
+        NSM_GROW(found->checkpoints, found->n, found->cap);
+        found->checkpoints[found->n++] = copy;
+    }
+}
+
 void memory_store_checkpoints(struct memory_store *store, const char *run_id, nsm_checkpoint_fn *fn,
                               void *arg)
 {
-    const uint64_t run = run_hash(run_id);
-    NSM_CLEANUP(nsm_arena_release) struct nsm_arena arena = NSM_ARENA_INIT;
-    struct nsm_checkpoint *found = NULL;
-    size_t n_found = 0;
-    size_t cap_found = 0;
+    struct found found = {0};
     pthread_mutex_lock(&store->mutex);
-    for (size_t i = 0; i < store->n_namespaces; i++) {
-        const struct memory_namespace *const ns = &store->namespaces[i];
-        for (size_t j = 0; j < ns->n_checkpoints; j++) {
-            if (ns->checkpoints[j].run != run)
-                continue;
-            NSM_GROW(found, n_found, cap_found);
-            struct nsm_checkpoint *const copy = &found[n_found++];
-            *copy = ns->checkpoints[j].checkpoint;
-            copy->part_id = nsm_arena_copy(&arena, copy->part_id);
-            copy->resume = nsm_arena_copy(&arena, copy->resume);
-        }
-    }
+    for (size_t i = 0; i < store->n_namespaces; i++)
+        find_checkpoints(&store->namespaces[i], run_hash(run_id), &found);
     pthread_mutex_unlock(&store->mutex);
-    for (size_t i = 0; i < n_found; i++)
-        fn(arg, &found[i]);
-    free(found);
+    for (size_t i = 0; i < found.n; i++)
+        fn(arg, &found.checkpoints[i]);
+    free(found.checkpoints);
+    nsm_arena_release(&found.arena);
 }

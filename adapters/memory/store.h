@@ -66,8 +66,8 @@ bool memory_store_holds_foreign(struct memory_store *store, const char *namespac
 
 /* Slices of one writer that no checkpoint has committed yet; owned by it. */
 struct memory_pending {
-    struct memory_slice **slices;
-    size_t n_slices, cap_slices;
+    struct memory_slice *first, *last; /* in the order in which they came */
+    uint64_t n_slices;
 };
 
 /* Puts the pending records and the checkpoint in place, all at once; empties `pending`.

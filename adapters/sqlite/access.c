@@ -63,33 +63,45 @@ static struct nsm_error *query_columns(struct sqlite_db *db, const char *table, 
     return NULL;
 }
 
-/* A row of pragma_table_xinfo as a column; *ret_place: its place in the primary key, from 1, or 0. */
-static struct nsm_column take_column(struct nsm_arena *arena, sqlite3_stmt *statement,
-                                     size_t *ret_place)
+struct column_list {
+    struct nsm_column *columns;
+    size_t *places; /* in the primary key, from 1; 0: not in it */
+    size_t n, cap_columns, cap_places;
+};
+
+static void column_list_release(struct column_list *list)
+{
+    free(list->columns);
+    free(list->places);
+}
+
+/* Adds the row of pragma_table_xinfo that the statement stands on. */
+static void add_column(struct column_list *list, struct nsm_arena *arena, sqlite3_stmt *statement)
 {
     const char *const declared = nsm_arena_copy(arena, sqlite_column_str(statement, 1)).ptr;
-    *ret_place = (size_t)sqlite3_column_int(statement, 3);
-    return (struct nsm_column){
+    NSM_GROW(list->columns, list->n, list->cap_columns);
+    NSM_GROW(list->places, list->n, list->cap_places);
+    list->columns[list->n] = (struct nsm_column){
         .name = nsm_arena_copy(arena, sqlite_column_str(statement, 0)).ptr,
         .type = sqlite_declared_type(declared),
         .type_name = declared,
         .is_not_null = sqlite3_column_int(statement, 2) != 0,
     };
+    list->places[list->n++] = (size_t)sqlite3_column_int(statement, 3);
 }
 
-/* Hands columns and key over to the object; `places` says which column stands where in the key. */
 static void set_columns(struct nsm_arena *arena, struct nsm_object *object,
-                        const struct nsm_column *columns, const size_t *places, size_t n)
+                        const struct column_list *list)
 {
-    object->columns = nsm_arena_calloc(arena, n, sizeof(*columns));
-    object->key_columns = nsm_arena_calloc(arena, n, sizeof(*places));
-    object->n_columns = n;
+    object->columns = nsm_arena_calloc(arena, list->n, sizeof(*list->columns));
+    object->key_columns = nsm_arena_calloc(arena, list->n, sizeof(*list->places));
+    object->n_columns = list->n;
     object->n_key_columns = 0;
-    for (size_t i = 0; i < n; i++) {
-        object->columns[i] = columns[i];
-        if (places[i] == 0)
+    for (size_t i = 0; i < list->n; i++) {
+        object->columns[i] = list->columns[i];
+        if (list->places[i] == 0)
             continue;
-        object->key_columns[places[i] - 1] = i;
+        object->key_columns[list->places[i] - 1] = i;
         object->n_key_columns++;
     }
 }
@@ -99,29 +111,21 @@ struct nsm_error *sqlite_describe_columns(struct sqlite_db *db, struct nsm_arena
                                           size_t *ret_n_computed)
 {
     NSM_CLEANUP(sqlite_finalize) sqlite3_stmt *statement = NULL;
-    NSM_CLEANUP(nsm_freep) struct nsm_column *columns = NULL;
-    NSM_CLEANUP(nsm_freep) size_t *places = NULL;
-    size_t n_columns = 0;
-    size_t cap_columns = 0;
-    size_t cap_places = 0;
+    NSM_CLEANUP(column_list_release) struct column_list list = {0};
     size_t n_computed = 0;
+    bool has_row = false;
     NSM_TRY(query_columns(db, object->name, &statement));
     for (;;) {
-        bool has_row = false;
         NSM_TRY(sqlite_step(db, statement, object->name, &has_row));
         if (!has_row)
             break;
         const int hidden = sqlite3_column_int(statement, 4);
         const bool is_computed = hidden == HIDDEN_VIRTUAL || hidden == HIDDEN_STORED;
         n_computed += is_computed;
-        if (hidden != HIDDEN_NO && !(is_computed && flags & SQLITE_DESCRIBE_COMPUTED))
-            continue;
-        NSM_GROW(columns, n_columns, cap_columns);
-        NSM_GROW(places, n_columns, cap_places);
-        columns[n_columns] = take_column(arena, statement, &places[n_columns]);
-        n_columns++;
+        if (hidden == HIDDEN_NO || (is_computed && flags & SQLITE_DESCRIBE_COMPUTED))
+            add_column(&list, arena, statement);
     }
-    set_columns(arena, object, columns, places, n_columns);
+    set_columns(arena, object, &list);
     *ret_n_computed = n_computed;
     return NULL;
 }

@@ -15,13 +15,18 @@ static int compare_tables(const void *a, const void *b)
     return sqlite3_stricmp(one->name, other->name);
 }
 
-const struct sqlite_table *sqlite_catalog_find(const struct sqlite_catalog *catalog,
-                                               const char *name)
+static struct sqlite_table *find_table(const struct sqlite_catalog *catalog, const char *name)
 {
     const struct sqlite_table key = {.name = name};
     if (catalog->n_tables == 0)
         return NULL;
     return bsearch(&key, catalog->tables, catalog->n_tables, sizeof(key), compare_tables);
+}
+
+const struct sqlite_table *sqlite_catalog_find(const struct sqlite_catalog *catalog,
+                                               const char *name)
+{
+    return find_table(catalog, name);
 }
 
 const struct sqlite_item *sqlite_catalog_find_item(const struct sqlite_catalog *catalog,
@@ -78,37 +83,39 @@ static struct nsm_error *read_tables(struct sqlite_db *db, struct sqlite_catalog
     return NULL;
 }
 
+/* The row of sqlite_schema that the statement stands on. */
+static void take_definition(struct sqlite_catalog *catalog, sqlite3_stmt *statement)
+{
+    const struct sqlite_item item = {
+        .type = copy_column(&catalog->arena, statement, 0),
+        .name = copy_column(&catalog->arena, statement, 1),
+        .table = copy_column(&catalog->arena, statement, 2),
+        .sql = copy_column(&catalog->arena, statement, 3),
+    };
+    if (strcmp(item.type, "table") != 0) {
+        NSM_GROW(catalog->items, catalog->n_items, catalog->cap_items);
+        catalog->items[catalog->n_items++] = item;
+        return;
+    }
+    struct sqlite_table *const table = find_table(catalog, item.name);
+    if (table)
+        table->sql = item.sql;
+}
+
 /* Those without a definition belong to a constraint of a table, and come with it. */
 static struct nsm_error *read_definitions(struct sqlite_db *db, struct sqlite_catalog *catalog)
 {
     NSM_CLEANUP(sqlite_finalize) sqlite3_stmt *statement = NULL;
+    bool has_row = false;
     NSM_TRY(sqlite_prepare(db,
                            "SELECT type, name, tbl_name, sql FROM sqlite_schema"
                            " WHERE sql IS NOT NULL ORDER BY rowid",
                            "", &statement));
     for (;;) {
-        bool has_row = false;
         NSM_TRY(sqlite_step(db, statement, "", &has_row));
         if (!has_row)
             return NULL;
-        const struct sqlite_item item = {
-            .type = copy_column(&catalog->arena, statement, 0),
-            .name = copy_column(&catalog->arena, statement, 1),
-            .table = copy_column(&catalog->arena, statement, 2),
-            .sql = copy_column(&catalog->arena, statement, 3),
-        };
-        if (strcmp(item.type, "table") == 0) {
-            const struct sqlite_table key = {.name = item.name};
-            struct sqlite_table *const table =
-                catalog->n_tables
-                    ? bsearch(&key, catalog->tables, catalog->n_tables, sizeof(key), compare_tables)
-                    : NULL;
-            if (table)
-                table->sql = item.sql;
-            continue;
-        }
-        NSM_GROW(catalog->items, catalog->n_items, catalog->cap_items);
-        catalog->items[catalog->n_items++] = item;
+        take_definition(catalog, statement);
     }
 }
 
@@ -169,25 +176,26 @@ static struct nsm_error *mark(const struct sqlite_catalog *catalog, const char *
 
 /* Only one exact name: what ten thousand namespaces on one file would ask. */
 static bool select_one(const struct sqlite_catalog *catalog, const struct nsm_settings *selection,
-                       const struct sqlite_table **ret)
+                       size_t *ret)
 {
     if (nsm_settings_list_size(selection, "tables") != 1)
         return false;
     const char *const word = nsm_settings_list_at(selection, "tables", 0);
-    *ret = is_glob(word) ? NULL : sqlite_catalog_find(catalog, word);
-    return *ret != NULL;
+    const struct sqlite_table *const table =
+        is_glob(word) ? NULL : sqlite_catalog_find(catalog, word);
+    if (table)
+        *ret = (size_t)(table - catalog->tables);
+    return table != NULL;
 }
 
 struct nsm_error *sqlite_select_tables(const struct sqlite_catalog *catalog,
                                        const struct nsm_settings *selection, const char *path,
-                                       struct nsm_census *census, const struct sqlite_table ***ret,
-                                       size_t *ret_n)
+                                       struct nsm_census *census, size_t **ret, size_t *ret_n)
 {
-    struct nsm_arena *const arena = &census->arena;
     const size_t n_words = nsm_settings_list_size(selection, "tables");
-    const struct sqlite_table *one = NULL;
+    size_t one = 0;
     if (select_one(catalog, selection, &one)) {
-        *ret = nsm_arena_alloc(arena, sizeof(**ret));
+        *ret = nsm_arena_alloc(&census->arena, sizeof(**ret));
         (*ret)[0] = one;
         *ret_n = 1;
         return NULL;
@@ -198,12 +206,11 @@ struct nsm_error *sqlite_select_tables(const struct sqlite_catalog *catalog,
     for (size_t i = 0; i < n_words; i++)
         NSM_TRY(
             mark(catalog, nsm_settings_list_at(selection, "tables", i), path, census, is_marked));
-    const struct sqlite_table **const selected =
-        nsm_arena_alloc(arena, (catalog->n_tables + 1) * sizeof(*selected));
+    size_t *const selected = nsm_arena_calloc(&census->arena, catalog->n_tables, sizeof(*selected));
     size_t n = 0;
     for (size_t i = 0; i < catalog->n_tables; i++) {
         if (n_words == 0 || is_marked[i])
-            selected[n++] = &catalog->tables[i];
+            selected[n++] = i;
     }
     *ret = selected;
     *ret_n = n;

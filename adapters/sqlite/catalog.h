@@ -48,11 +48,11 @@ const struct sqlite_item *sqlite_catalog_find_item(const struct sqlite_catalog *
 const char *sqlite_reserved_name(const char *name);
 
 /* The tables that the option `tables` selects, virtual ones and their shadows too, in order of
- * name; the array is in the arena. NSM_E_NOTFOUND: a table that is named and not there, or a file
- * without tables. A glob that matches nothing is a NOTE. */
+ * name: indexes into catalog->tables, in the census's arena. NSM_E_NOTFOUND: a table that is named
+ * and not there, or a file without tables. A glob that matches nothing is a NOTE. */
 struct nsm_error *sqlite_select_tables(const struct sqlite_catalog *catalog,
                                        const struct nsm_settings *selection, const char *path,
-                                       struct nsm_census *census, const struct sqlite_table ***ret,
-                                       size_t *ret_n) NSM_MUST_USE;
+                                       struct nsm_census *census, size_t **ret, size_t *ret_n)
+    NSM_MUST_USE;
 
 #endif

@@ -44,7 +44,7 @@ struct nsm_error *sqlite_checkpoint_complete(struct sqlite_db *db, const char *r
                                              const char *namespace_name) NSM_MUST_USE;
 
 /* nsm_adapter.load_checkpoints. */
-struct nsm_error *sqlite_load_checkpoints(struct nsm_backend *backend, struct nsm_context *ctx,
+struct nsm_error *sqlite_load_checkpoints(struct nsm_backend *base, struct nsm_context *ctx,
                                           nsm_checkpoint_fn *fn, void *arg) NSM_MUST_USE;
 
 #endif

@@ -94,6 +94,15 @@ struct nsm_error *sqlite_db_error(struct sqlite_db *db, int result, const char *
 
 /* ---- opening ---- */
 
+char *sqlite_folder_of(const char *path)
+{
+    const char *const slash = strrchr(path, '/');
+    if (!slash)
+        return nsm_xstrdup(".");
+    const size_t len = slash == path ? 1 : (size_t)(slash - path);
+    return nsm_xstrndup((struct nsm_str){.ptr = path, .len = len});
+}
+
 static struct nsm_error *check_path(const char *path, enum sqlite_mode mode)
 {
     struct stat info;

@@ -37,6 +37,9 @@ NSM_DEFINE_CLEANUP(struct sqlite_db, sqlite_db_close)
 /* The error for a result code of a call on this connection; `what` says of what: "table users". */
 struct nsm_error *sqlite_db_error(struct sqlite_db *db, int result, const char *what) NSM_MUST_USE;
 
+/* The folder of a path, on the heap: "." when it names none. */
+char *sqlite_folder_of(const char *path) NSM_MUST_USE NSM_NONNULL;
+
 /* ---- statements ---- */
 
 static inline void sqlite_finalize(sqlite3_stmt **statement)

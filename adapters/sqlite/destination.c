@@ -9,7 +9,6 @@
 #include "migrate/base/alloc.h"
 
 #include <inttypes.h>
-#include <libgen.h>
 #include <unistd.h>
 
 /* ---- inspect: the shape as it will stand ---- */
@@ -323,8 +322,7 @@ static struct nsm_error *inspect_all(struct inspection *inspection,
 /* The folder must let us make the file, its log and its journal. */
 static struct nsm_error *check_folder(const char *path)
 {
-    NSM_CLEANUP(nsm_freep) char *copy = nsm_xstrdup(path);
-    const char *const folder = dirname(copy);
+    NSM_CLEANUP(nsm_freep) char *folder = sqlite_folder_of(path);
     if (access(folder, F_OK) != 0)
         return nsm_error_new(NSM_E_NOTFOUND, "folder %s: %m: make it first", folder);
     if (access(folder, W_OK | X_OK) != 0)

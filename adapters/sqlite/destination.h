@@ -16,7 +16,7 @@ static inline bool sqlite_is_same_kind(const struct nsm_destination *destination
     return strcmp(destination->source_adapter, "sqlite") == 0;
 }
 
-struct nsm_error *sqlite_inspect(struct nsm_backend *backend, struct nsm_context *ctx,
+struct nsm_error *sqlite_inspect(struct nsm_backend *base, struct nsm_context *ctx,
                                  struct nsm_destination **destinations, size_t n_destinations)
     NSM_MUST_USE;
 void sqlite_release_destination(struct nsm_destination *destination);

@@ -21,10 +21,9 @@ struct sqlite_reader {
     bool is_utf16;
 };
 
-struct nsm_error *sqlite_reader_open(struct nsm_reader *reader, struct nsm_context *ctx)
-    NSM_MUST_USE;
-struct nsm_error *sqlite_read(struct nsm_reader *reader, struct nsm_context *ctx,
+struct nsm_error *sqlite_reader_open(struct nsm_reader *base, struct nsm_context *ctx) NSM_MUST_USE;
+struct nsm_error *sqlite_read(struct nsm_reader *base, struct nsm_context *ctx,
                               struct nsm_batch *batch, bool *ret_is_end) NSM_MUST_USE;
-void sqlite_reader_close(struct nsm_reader *reader);
+void sqlite_reader_close(struct nsm_reader *base);
 
 #endif

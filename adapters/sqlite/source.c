@@ -15,7 +15,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <libgen.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -36,11 +35,11 @@ const char *sqlite_file_identity(struct nsm_arena *arena, const char *path)
     struct stat info;
     if (stat(path, &info) == 0)
         return nsm_arena_printf(arena, "%ju:%ju", (uintmax_t)info.st_dev, (uintmax_t)info.st_ino);
-    NSM_CLEANUP(nsm_freep) char *folder = nsm_xstrdup(path);
-    NSM_CLEANUP(nsm_freep) char *name = nsm_xstrdup(path);
-    if (stat(dirname(folder), &info) == 0)
+    NSM_CLEANUP(nsm_freep) char *folder = sqlite_folder_of(path);
+    const char *const slash = strrchr(path, '/');
+    if (stat(folder, &info) == 0)
         return nsm_arena_printf(arena, "%ju:%ju/%s", (uintmax_t)info.st_dev, (uintmax_t)info.st_ino,
-                                basename(name));
+                                slash ? slash + 1 : path);
     return nsm_arena_strdup(arena, path);
 }
 
@@ -200,31 +199,41 @@ static void select_items(struct nsm_source *source, const struct sqlite_catalog 
                          "%zu views stay behind: they go along only with the whole file", n_views);
 }
 
+static struct nsm_error *add_table(struct sqlite_db *db, struct nsm_source *source,
+                                   const struct sqlite_table *table, const char *version,
+                                   struct sqlite_source *state)
+{
+    struct nsm_census *const census = &source->census;
+    const size_t index = census->n_objects;
+    struct nsm_object *const object = nsm_census_add_object(census);
+    struct sqlite_access *const access = &state->accesses[index];
+    object->name = nsm_arena_strdup(&census->arena, table->name);
+    object->model = NSM_MODEL_ROWS;
+    object->version = version;
+    state->table_sql[index] = nsm_arena_strdup(&census->arena, table->sql);
+    NSM_TRY(survey_table(db, source, table, object, access));
+    if (source->flags & NSM_SURVEY_COUNT_ONLY)
+        return NULL;
+    return sqlite_scan_parts(db, access, source->part_bytes, index, census);
+}
+
 static struct nsm_error *survey_tables(struct sqlite_db *db, struct nsm_source *source,
-                                       const struct sqlite_table *const *tables, size_t n_tables,
+                                       const struct sqlite_catalog *catalog,
                                        struct sqlite_source *state)
 {
     struct nsm_census *const census = &source->census;
-    size_t n_virtual = 0;
     const char *const version = file_version(&census->arena, db->path);
+    size_t *tables = NULL;
+    size_t n_tables = 0;
+    size_t n_virtual = 0;
+    NSM_TRY(sqlite_select_tables(catalog, source->selection, db->path, census, &tables, &n_tables));
     state->accesses = nsm_arena_calloc(&census->arena, n_tables, sizeof(*state->accesses));
     state->table_sql = nsm_arena_calloc(&census->arena, n_tables, sizeof(*state->table_sql));
     for (size_t i = 0; i < n_tables; i++) {
-        if (tables[i]->is_virtual || tables[i]->is_shadow) {
-            n_virtual += tables[i]->is_virtual;
-            continue;
-        }
-        const size_t index = census->n_objects;
-        struct nsm_object *const object = nsm_census_add_object(census);
-        object->name = nsm_arena_strdup(&census->arena, tables[i]->name);
-        object->model = NSM_MODEL_ROWS;
-        object->version = version;
-        state->table_sql[index] = nsm_arena_strdup(&census->arena, tables[i]->sql);
-        struct sqlite_access *const access = &state->accesses[index];
-        NSM_TRY_WRAP(survey_table(db, source, tables[i], object, access), "table %s", object->name);
-        if (!(source->flags & NSM_SURVEY_COUNT_ONLY) && access->select)
-            NSM_TRY_WRAP(sqlite_scan_parts(db, access, source->part_bytes, index, census),
-                         "table %s", object->name);
+        const struct sqlite_table *const table = &catalog->tables[tables[i]];
+        n_virtual += table->is_virtual;
+        if (!table->is_virtual && !table->is_shadow)
+            NSM_TRY_WRAP(add_table(db, source, table, version, state), "table %s", table->name);
     }
     if (n_virtual)
         nsm_findings_add(&census->findings, NSM_FINDING_LOSS, "virtual-tables", n_virtual,
@@ -237,13 +246,9 @@ static struct nsm_error *survey_selection(struct sqlite_db *db, struct nsm_sourc
                                           const struct sqlite_catalog *catalog,
                                           struct sqlite_source *state)
 {
-    const struct sqlite_table **tables = NULL;
-    size_t n_tables = 0;
-    NSM_TRY(sqlite_select_tables(catalog, source->selection, db->path, &source->census, &tables,
-                                 &n_tables));
     state->is_whole = nsm_settings_list_size(source->selection, "tables") == 0;
     state->is_raw = !(source->flags & NSM_SURVEY_VALUE_TYPES);
-    NSM_TRY(survey_tables(db, source, tables, n_tables, state));
+    NSM_TRY(survey_tables(db, source, catalog, state));
     select_items(source, catalog, state);
     if (!state->is_raw)
         add_left_behind(&source->census.findings, state->items, state->n_items);

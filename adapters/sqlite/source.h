@@ -30,10 +30,10 @@ bool sqlite_range_parse(struct nsm_str text, struct sqlite_range *ret) NSM_MUST_
  * spelling of a path. */
 const char *sqlite_file_identity(struct nsm_arena *arena, const char *path);
 
-struct nsm_error *sqlite_survey(struct nsm_backend *backend, struct nsm_context *ctx,
+struct nsm_error *sqlite_survey(struct nsm_backend *base, struct nsm_context *ctx,
                                 struct nsm_source **sources, size_t n_sources) NSM_MUST_USE;
 void sqlite_release_source(struct nsm_source *source);
-struct nsm_error *sqlite_list(struct nsm_backend *backend, struct nsm_context *ctx, const char *key,
+struct nsm_error *sqlite_list(struct nsm_backend *base, struct nsm_context *ctx, const char *key,
                               const char *glob, nsm_name_fn *fn, void *arg) NSM_MUST_USE;
 
 #endif

@@ -15,7 +15,6 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <libgen.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -73,8 +72,7 @@ static void sqlite_close(struct nsm_backend *base)
 /* No file is no fault in a destination; a source says so itself, at its survey. */
 static struct nsm_error *check_missing(const char *path, struct nsm_health *health)
 {
-    NSM_CLEANUP(nsm_freep) char *copy = nsm_xstrdup(path);
-    const char *const folder = dirname(copy);
+    NSM_CLEANUP(nsm_freep) char *folder = sqlite_folder_of(path);
     if (access(folder, F_OK) != 0)
         return nsm_error_new(NSM_E_NOTFOUND, "%s: there is no such file, nor its folder", path);
     health->details = "no such file yet";

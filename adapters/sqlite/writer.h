@@ -16,12 +16,11 @@ struct sqlite_writer {
     bool counts_skipped;
 };
 
-struct nsm_error *sqlite_writer_open(struct nsm_writer *writer, struct nsm_context *ctx)
-    NSM_MUST_USE;
-struct nsm_error *sqlite_write(struct nsm_writer *writer, struct nsm_context *ctx,
+struct nsm_error *sqlite_writer_open(struct nsm_writer *base, struct nsm_context *ctx) NSM_MUST_USE;
+struct nsm_error *sqlite_write(struct nsm_writer *base, struct nsm_context *ctx,
                                const struct nsm_batch *batch) NSM_MUST_USE;
-struct nsm_error *sqlite_writer_checkpoint(struct nsm_writer *writer, struct nsm_context *ctx,
+struct nsm_error *sqlite_writer_checkpoint(struct nsm_writer *base, struct nsm_context *ctx,
                                            const struct nsm_checkpoint *checkpoint) NSM_MUST_USE;
-void sqlite_writer_close(struct nsm_writer *writer);
+void sqlite_writer_close(struct nsm_writer *base);
 
 #endif
