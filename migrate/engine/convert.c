@@ -7,12 +7,10 @@
 
 #include "migrate/base/parse.h"
 
+#include <float.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
-
-/* Integers up to here are doubles exactly. */
-#define MAX_EXACT_INT (INT64_C(1) << 53)
 
 static struct nsm_error *refuse(const struct nsm_value *value, const struct nsm_column *to,
                                 const char *why)
@@ -52,18 +50,27 @@ static bool skip_char(struct nsm_str text, size_t *at, char c)
 
 /* ---- numbers ---- */
 
-/* Digits, perhaps a sign before and a fraction behind, no zeros in front: what no store would write otherwise. */
+static bool is_zero(struct nsm_str decimal)
+{
+    for (size_t at = 0; at < decimal.len; at++) {
+        if (decimal.ptr[at] >= '1' && decimal.ptr[at] <= '9')
+            return false;
+    }
+    return true;
+}
+
+/* Digits, perhaps a sign before and a fraction behind, no zeros in front, zero without a sign: what no store would write otherwise. */
 static bool is_canonical_decimal(struct nsm_str text)
 {
     size_t at = 0;
-    (void)skip_char(text, &at, '-');
+    const bool is_negative = skip_char(text, &at, '-');
     const size_t begin = at;
     const size_t n_digits = skip_digits(text, &at, SIZE_MAX);
     if (n_digits == 0 || (n_digits > 1 && text.ptr[begin] == '0'))
         return false;
     if (skip_char(text, &at, '.') && skip_digits(text, &at, SIZE_MAX) == 0)
         return false;
-    return at == text.len;
+    return at == text.len && !(is_negative && is_zero(text));
 }
 
 static bool is_canonical_int(struct nsm_str text)
@@ -86,10 +93,20 @@ static bool is_canonical_float(struct nsm_str text)
     return nsm_str_equals(text, (struct nsm_str){.ptr = canonical, .len = len});
 }
 
-static bool is_exact_as_double(struct nsm_str text)
+/* In the form of a FLOAT; false when the nearest double is another number. */
+static bool int_as_float(struct nsm_arena *arena, struct nsm_str text, struct nsm_str *ret)
 {
-    int64_t number;
-    return nsm_parse_i64(text, &number) && number <= MAX_EXACT_INT && number >= -MAX_EXACT_INT;
+    int64_t number = 0;
+    if (!nsm_parse_i64(text, &number))
+        return false;
+    const double nearest = (double)number;
+    /* 2^63 itself is no int64_t, and what rounds up to it is not exact */
+    if (nearest >= 0x1p63 || (int64_t)nearest != number)
+        return false;
+    char out[32];
+    const struct nsm_str written = {.ptr = out, .len = nsm_format_double(nearest, out)};
+    *ret = nsm_str_equals(written, text) ? text : nsm_arena_copy(arena, written);
+    return true;
 }
 
 /* "1.5e-07" as "0.00000015": a numeric has no exponent. At most 17 digits and an exponent of three. */
@@ -133,54 +150,101 @@ static struct nsm_str expand_exponent(struct nsm_arena *arena, struct nsm_str te
     return nsm_arena_copy(arena, nsm_buf_view(&out));
 }
 
-static struct nsm_str float_as_numeric(struct nsm_arena *arena, struct nsm_str text)
+/* False for -0, whose sign a numeric has no place for. */
+static bool float_as_numeric(struct nsm_arena *arena, struct nsm_str text, struct nsm_str *ret)
 {
     double number = 0.0;
-    if (!nsm_parse_double(text, &number))
-        return text;
+    if (!nsm_parse_double(text, &number) || (number == 0.0 && signbit(number)))
+        return false;
     if (isnan(number))
-        return NSM_STR_LIT("NaN");
-    if (isinf(number))
-        return number > 0 ? NSM_STR_LIT("Infinity") : NSM_STR_LIT("-Infinity");
-    return expand_exponent(arena, text);
+        *ret = NSM_STR_LIT("NaN");
+    else if (isinf(number))
+        *ret = number > 0 ? NSM_STR_LIT("Infinity") : NSM_STR_LIT("-Infinity");
+    else
+        *ret = expand_exponent(arena, text);
+    return true;
 }
 
 /* ---- times ---- */
 
-/* "2026-01-31", as many digits of the year as it has, but at least four. */
-static bool skip_date(struct nsm_str text, size_t *at)
+/* Two digits that say a number from `low` to `high`. */
+static bool skip_pair(struct nsm_str text, size_t *at, int low, int high)
 {
-    return skip_digits(text, at, 7) >= 4 && skip_char(text, at, '-') &&
-           skip_digits(text, at, 2) == 2 && skip_char(text, at, '-') &&
-           skip_digits(text, at, 2) == 2;
+    if (skip_digits(text, at, 2) != 2)
+        return false;
+    const int number = (text.ptr[*at - 2] - '0') * 10 + (text.ptr[*at - 1] - '0');
+    return number >= low && number <= high;
 }
 
-/* "12:00:00.5": no zeros at the end of the fraction. */
+/* "2026-01-31"; a year of more than four digits has no zero in front. Whether the day exists the store knows. */
+static bool skip_date(struct nsm_str text, size_t *at)
+{
+    const size_t begin = *at;
+    const size_t n_digits = skip_digits(text, at, 7);
+    if (n_digits < 4 || (n_digits > 4 && text.ptr[begin] == '0'))
+        return false;
+    return skip_char(text, at, '-') && skip_pair(text, at, 1, 12) && skip_char(text, at, '-') &&
+           skip_pair(text, at, 1, 31);
+}
+
+/* "12:00:00.5": no zeros at the end of the fraction, no leap second. */
 static bool skip_time(struct nsm_str text, size_t *at)
 {
-    if (skip_digits(text, at, 2) != 2 || !skip_char(text, at, ':') ||
-        skip_digits(text, at, 2) != 2 || !skip_char(text, at, ':') || skip_digits(text, at, 2) != 2)
+    if (!skip_pair(text, at, 0, 23) || !skip_char(text, at, ':') || !skip_pair(text, at, 0, 59) ||
+        !skip_char(text, at, ':') || !skip_pair(text, at, 0, 59))
         return false;
     if (!skip_char(text, at, '.'))
         return true;
     return skip_digits(text, at, 6) > 0 && text.ptr[*at - 1] != '0';
 }
 
+static bool skip_text(struct nsm_str text, size_t *at, struct nsm_str wanted)
+{
+    if (text.len - *at < wanted.len || memcmp(text.ptr + *at, wanted.ptr, wanted.len) != 0)
+        return false;
+    *at += wanted.len;
+    return true;
+}
+
+struct time_form {
+    const char *type_name;
+    bool has_date, has_time, has_zone;
+};
+
+/* NULL for what has no form of ours, as an interval. */
+static const struct time_form *form_of(const char *type_name)
+{
+    static const struct time_form forms[] = {
+        {"date", true, false, false},      {"time", false, true, false},
+        {"timetz", false, true, true},     {"timestamp", true, true, false},
+        {"timestamptz", true, true, true},
+    };
+    for (size_t at = 0; at < NSM_COUNT_OF(forms); at++) {
+        if (strcmp(forms[at].type_name, type_name) == 0)
+            return &forms[at];
+    }
+    return NULL;
+}
+
 static bool is_canonical_time(struct nsm_str text, const char *type_name)
 {
+    const struct time_form *const form = form_of(type_name);
+    if (!form)
+        return false;
+    if (form->has_date && (nsm_str_equals(text, NSM_STR_LIT("infinity")) ||
+                           nsm_str_equals(text, NSM_STR_LIT("-infinity"))))
+        return true;
     size_t at = 0;
-    const bool has_date = strcmp(type_name, "time") != 0 && strcmp(type_name, "timetz") != 0;
-    const bool has_time = strcmp(type_name, "date") != 0;
-    const bool has_zone = strcmp(type_name, "timestamptz") == 0 || strcmp(type_name, "timetz") == 0;
-    if (has_date && !skip_date(text, &at))
+    if (form->has_date && !skip_date(text, &at))
         return false;
-    if (has_date && has_time && !skip_char(text, &at, ' '))
+    if (form->has_date && form->has_time && !skip_char(text, &at, ' '))
         return false;
-    if (has_time && !skip_time(text, &at))
+    if (form->has_time && !skip_time(text, &at))
         return false;
-    if (has_zone &&
-        !(skip_char(text, &at, '+') && skip_char(text, &at, '0') && skip_char(text, &at, '0')))
+    if (form->has_zone && !skip_text(text, &at, NSM_STR_LIT("+00")))
         return false;
+    if (form->has_date)
+        (void)skip_text(text, &at, NSM_STR_LIT(" BC"));
     return at == text.len;
 }
 
@@ -202,15 +266,12 @@ static bool is_canonical_uuid(struct nsm_str text)
 static bool to_bool(const struct nsm_value *from, struct nsm_str *ret)
 {
     const struct nsm_str text = from->bytes;
-    if (from->type != NSM_INT && from->type != NSM_TEXT)
+    if (from->type == NSM_TEXT)
+        return nsm_str_equals(text, NSM_STR_LIT("t")) || nsm_str_equals(text, NSM_STR_LIT("f"));
+    if (from->type != NSM_INT)
         return false;
-    if (nsm_str_equals(text, NSM_STR_LIT("1")) || nsm_str_equals(text, NSM_STR_LIT("t")))
-        *ret = NSM_STR_LIT("t");
-    else if (nsm_str_equals(text, NSM_STR_LIT("0")) || nsm_str_equals(text, NSM_STR_LIT("f")))
-        *ret = NSM_STR_LIT("f");
-    else
-        return false;
-    return true;
+    *ret = nsm_str_equals(text, NSM_STR_LIT("1")) ? NSM_STR_LIT("t") : NSM_STR_LIT("f");
+    return nsm_str_equals(text, NSM_STR_LIT("0")) || nsm_str_equals(text, NSM_STR_LIT("1"));
 }
 
 static bool to_int(const struct nsm_value *from, struct nsm_str *ret)
@@ -222,19 +283,18 @@ static bool to_int(const struct nsm_value *from, struct nsm_str *ret)
     return (from->type == NSM_TEXT || from->type == NSM_NUMERIC) && is_canonical_int(from->bytes);
 }
 
-static bool to_float(const struct nsm_value *from)
+static bool to_float(struct nsm_arena *arena, const struct nsm_value *from, struct nsm_str *ret)
 {
     if (from->type == NSM_INT)
-        return is_exact_as_double(from->bytes);
+        return int_as_float(arena, from->bytes, ret);
     return (from->type == NSM_TEXT || from->type == NSM_NUMERIC) && is_canonical_float(from->bytes);
 }
 
 static bool to_numeric(struct nsm_arena *arena, const struct nsm_value *from, struct nsm_str *ret)
 {
     if (from->type == NSM_FLOAT)
-        *ret = float_as_numeric(arena, from->bytes);
-    return from->type == NSM_INT || from->type == NSM_FLOAT ||
-           (from->type == NSM_TEXT && is_canonical_decimal(from->bytes));
+        return float_as_numeric(arena, from->bytes, ret);
+    return from->type == NSM_INT || (from->type == NSM_TEXT && is_canonical_decimal(from->bytes));
 }
 
 /* What the destination gives back for the value, in `ret`, preset with the value's own bytes. */
@@ -247,7 +307,7 @@ static bool convert_bytes(struct nsm_arena *arena, const struct nsm_value *from,
     case NSM_INT:
         return to_int(from, ret);
     case NSM_FLOAT:
-        return to_float(from);
+        return to_float(arena, from, ret);
     case NSM_NUMERIC:
         return to_numeric(arena, from, ret);
     case NSM_TEXT:
@@ -268,6 +328,85 @@ static bool convert_bytes(struct nsm_arena *arena, const struct nsm_value *from,
     return false;
 }
 
+/* ---- what a column's own type would cut off, pad or round without a word ---- */
+
+/* The numbers in "numeric(10,2)", "character(4)"; how many there are, at most two. */
+static size_t modifiers_of(const char *type_name, int64_t *ret)
+{
+    const char *const open = strchr(type_name, '(');
+    const char *const close = open ? strchr(open, ')') : NULL;
+    if (!close)
+        return 0;
+    const char *const comma = memchr(open, ',', (size_t)(close - open));
+    const char *const end = comma ? comma : close;
+    if (!nsm_parse_i64((struct nsm_str){open + 1, (size_t)(end - open - 1)}, &ret[0]))
+        return 0;
+    return comma && nsm_parse_i64((struct nsm_str){comma + 1, (size_t)(close - comma - 1)}, &ret[1])
+               ? 2
+               : 1;
+}
+
+/* numeric(10,2) gives all numbers back with two digits behind the point. */
+static bool keeps_scale(struct nsm_str text, const char *type_name)
+{
+    int64_t modifiers[2] = {0, 0};
+    if (modifiers_of(type_name, modifiers) == 0 || text.len == 0 ||
+        !is_digit(text.ptr[text.len - 1]))
+        return true; /* or no number: what of NaN and Infinity it takes, the store says */
+    const char *const point = memchr(text.ptr, '.', text.len);
+    const int64_t n_fraction = point ? (int64_t)(text.ptr + text.len - point) - 1 : 0;
+    int64_t n_zeros = 0;
+    while (n_zeros < (int64_t)text.len && text.ptr[text.len - 1 - (size_t)n_zeros] == '0')
+        n_zeros++;
+    return modifiers[1] >= 0 ? n_fraction == modifiers[1]
+                             : n_fraction == 0 && (n_zeros >= -modifiers[1] || is_zero(text));
+}
+
+/* The number that a 4-byte float gives back is its shortest decimal, read as a double. */
+static bool survives_as_real(struct nsm_str text)
+{
+    double number = 0.0;
+    if (!nsm_parse_double(text, &number) || !isfinite(number))
+        return true;
+    if (fabs(number) >= 0x1.ffffffp127) /* half a step above FLT_MAX: rounds to infinity */
+        return false;
+    const float nearest = (float)number;
+    char shortest[32];
+    for (int digits = 1; digits <= FLT_DECIMAL_DIG; digits++) {
+        const int len = snprintf(shortest, sizeof(shortest), "%.*g", digits, (double)nearest);
+        double again = 0.0;
+        if (nsm_parse_double((struct nsm_str){shortest, (size_t)len}, &again) &&
+            (float)again == nearest)
+            return again == number;
+    }
+    return false;
+}
+
+static bool keeps_text(struct nsm_str text, const char *type_name)
+{
+    int64_t modifiers[2] = {0, 0};
+    if (strncmp(type_name, "character(", 10) == 0 && modifiers_of(type_name, modifiers) == 1) {
+        int64_t n_characters = 0;
+        for (size_t at = 0; at < text.len; at++)
+            n_characters += ((unsigned char)text.ptr[at] & 0xc0) != 0x80;
+        return n_characters == modifiers[0];
+    }
+    if (strcmp(type_name, "name") == 0)
+        return text.len < 64;
+    return strcmp(type_name, "\"char\"") != 0 || text.len <= 1;
+}
+
+static bool comes_back(const struct nsm_value *value, const char *type_name)
+{
+    if (value->type == NSM_NUMERIC)
+        return keeps_scale(value->bytes, type_name);
+    if (value->type == NSM_FLOAT)
+        return strcmp(type_name, "real") != 0 || survives_as_real(value->bytes);
+    if (value->type == NSM_TEXT)
+        return keeps_text(value->bytes, type_name);
+    return true;
+}
+
 struct nsm_error *nsm_value_convert(struct nsm_arena *arena, const struct nsm_value *value,
                                     const struct nsm_column *to, struct nsm_value *ret)
 {
@@ -277,14 +416,12 @@ struct nsm_error *nsm_value_convert(struct nsm_arena *arena, const struct nsm_va
         *ret = *value;
         return NULL;
     }
-    if (value->type == to->type) {
-        if (value->type == NSM_TEXT && !is_text(value->bytes))
-            return refuse(value, to, "it is not UTF-8, or holds a NUL");
-        *ret = *value;
-        return NULL;
-    }
     struct nsm_value converted = {.type = to->type, .bytes = value->bytes};
-    if (!convert_bytes(arena, value, to, &converted.bytes))
+    if (value->type != to->type && !convert_bytes(arena, value, to, &converted.bytes))
+        return refuse(value, to, "it would not come back as it is");
+    if (value->type == NSM_TEXT && to->type == NSM_TEXT && !is_text(value->bytes))
+        return refuse(value, to, "it is not UTF-8, or holds a NUL");
+    if (to->type_name[0] && !comes_back(&converted, to->type_name))
         return refuse(value, to, "it would not come back as it is");
     *ret = converted;
     return NULL;

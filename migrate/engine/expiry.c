@@ -114,6 +114,7 @@ static bool take_fraction(struct nsm_str *text, int64_t *ret_ms)
 
 bool nsm_expiry_parse(struct nsm_str text, int64_t *ret_ms)
 {
+    const struct nsm_str whole = text;
     struct date date;
     int64_t hour = 0;
     int64_t minute = 0;
@@ -130,9 +131,14 @@ bool nsm_expiry_parse(struct nsm_str text, int64_t *ret_ms)
         return false;
     if (take(&text, NSM_STR_LIT(" BC")))
         date.year = 1 - date.year;
-    if (text.len > 0 || date.month < 1 || date.month > 12 || date.day < 1 || date.day > 31 ||
-        hour > 23 || minute > 59 || second > 59)
+    const int64_t at_ms =
+        days_of(date) * MS_PER_DAY + hour * 3600000 + minute * 60000 + second * 1000 + ms;
+    /* a day that does not exist, a zero too many, a rest: written back, it would be another text */
+    char canonical[40];
+    size_t len = 0;
+    if (!nsm_expiry_format(at_ms, canonical, &len) ||
+        !nsm_str_equals(whole, (struct nsm_str){.ptr = canonical, .len = len}))
         return false;
-    *ret_ms = days_of(date) * MS_PER_DAY + hour * 3600000 + minute * 60000 + second * 1000 + ms;
+    *ret_ms = at_ms;
     return true;
 }

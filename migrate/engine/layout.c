@@ -98,10 +98,34 @@ static void shape_as_kv(struct nsm_layout_stage *stage, const char *name)
     shape_key(stage, object);
 }
 
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+/* Rows of two tables of one name, from two schemas, would meet in the same keys. */
+static void refuse_namesakes(struct nsm_layout_stage *stage)
+{
+    const size_t n = stage->source->n_objects;
+    NSM_CLEANUP(nsm_freep) const char **names = nsm_xcalloc(n + 1, sizeof(*names));
+    for (size_t at = 0; at < n; at++)
+        names[at] = stage->source->objects[at].name;
+    qsort(names, n, sizeof(*names), by_name);
+    for (size_t at = 1; at < n; at++) {
+        if (strcmp(names[at - 1], names[at]) == 0)
+            nsm_findings_add(
+                &stage->shape.findings, NSM_FINDING_REFUSAL, "", 1,
+                "two tables are called %s, so their rows would take the same keys: move them as two "
+                "namespaces with prefixes of their own",
+                names[at]);
+    }
+}
+
 /* Rows become keys by their primary key. */
 static void shape_as_keys(struct nsm_layout_stage *stage)
 {
     (void)shape_as_one(stage, "", NSM_MODEL_KEYS);
+    refuse_namesakes(stage);
     for (size_t at = 0; at < stage->source->n_objects; at++) {
         const struct nsm_object *const table = &stage->source->objects[at];
         if (table->n_key_columns == 0)
@@ -296,6 +320,19 @@ void nsm_layout_end_learning(struct nsm_layout_stage *stage)
 
 /* ---- binding ---- */
 
+/* Whether any value of the one can be one of the other. Times, and what only its store understands, have one type for several
+ * things: only the type's name tells a date from a time, an inet from a point. */
+static bool may_become(const struct nsm_column *from, const struct nsm_column *to)
+{
+    if (!nsm_type_may_convert(from->type, to->type))
+        return false;
+    if (to->type == NSM_JSON && strcmp(to->type_name, "jsonb") == 0)
+        return from->type == NSM_JSON && strcmp(from->type_name, "jsonb") == 0; /* else respelled */
+    if (from->type == to->type && (to->type == NSM_TIME || to->type == NSM_OTHER))
+        return strcmp(from->type_name, to->type_name) == 0;
+    return true;
+}
+
 static void check_columns(const struct nsm_object *from, const struct nsm_object *to,
                           struct nsm_findings *findings)
 {
@@ -303,7 +340,7 @@ static void check_columns(const struct nsm_object *from, const struct nsm_object
     for (size_t at = 0; at < from->n_columns; at++) {
         const struct nsm_column *const source = &from->columns[at];
         const struct nsm_column *const target = &to->columns[at];
-        if (!nsm_type_may_convert(source->type, target->type))
+        if (!may_become(source, target))
             nsm_findings_add(findings, NSM_FINDING_REFUSAL, "", 1,
                              "column %s.%s: %s can't become %s", to->name, target->name,
                              source->type_name[0] ? source->type_name : nsm_type_name(source->type),

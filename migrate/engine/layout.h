@@ -13,8 +13,8 @@
  * The kv table: key bytes (primary key), kind text, value bytes, expires_at timestamptz (null:
  * none). `value` is the string itself for a string, else the items as JSON (record/json.h). In
  * hash, NULL is an absent field; the row's key is `{table}:{primary key}`, a key of several
- * columns joined by ':' after '%' and ':' in its values were written as %25 and %3A. The
- * destination's writer puts its prefix before every key.
+ * columns joined by ':' after '%' and ':' in its values (and in the table's name always) were
+ * written as %25 and %3A. The destination's writer puts its prefix before every key.
  *
  * Threads: immutable once bound; apply may be called from many threads at once, each with its own
  * batches.
@@ -64,7 +64,7 @@ void nsm_layout_end_learning(struct nsm_layout_stage *stage);
 
 /* After inspect: pairs shape and target columns; adds a REFUSAL to `findings` for each pair of
  * types that no value of the one can take in the other (conversions that hold for some values only
- * are checked value by value). */
+ * are checked value by value). In TIME, OTHER and JSON the types' names count too. */
 enum nsm_layout_flag {
     NSM_LAYOUT_SAME_ADAPTER = 1 << 0, /* values of like columns pass unchanged */
 };

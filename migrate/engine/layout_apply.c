@@ -138,7 +138,7 @@ static struct nsm_error *row_key(const struct nsm_object *table, const struct ns
                                  struct nsm_batch *out, struct nsm_str *ret)
 {
     NSM_CLEANUP(nsm_buf_release) struct nsm_buf key = NSM_BUF_INIT(NSM_MAX_VALUE_BYTES);
-    nsm_buf_append_cstr(&key, table->name);
+    append_escaped(&key, nsm_str_of(table->name));
     for (size_t at = 0; at < table->n_key_columns; at++) {
         const struct nsm_value *const value = &in->items[table->key_columns[at]];
         if (value->type == NSM_NULL)
