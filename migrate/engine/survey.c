@@ -265,11 +265,17 @@ static void lay_out_all(struct nsm_migration *migration, struct nsm_context *ctx
 
 /* ---- what several namespaces would do to each other ---- */
 
+/* A table, or a space of keys, that a namespace writes. */
 struct claim {
     const struct nsm_store *store;
-    const struct nsm_object *object;
+    const char *schema, *name;
     struct nsm_str prefix;
     struct nsm_ns *ns;
+};
+
+struct claims {
+    struct claim *items;
+    size_t n, cap;
 };
 
 static int by_target(const void *a, const void *b)
@@ -278,8 +284,8 @@ static int by_target(const void *a, const void *b)
     const struct claim *const right = b;
     if (left->store != right->store)
         return left->store < right->store ? -1 : 1;
-    int order = strcmp(left->object->schema, right->object->schema);
-    order = order ? order : strcmp(left->object->name, right->object->name);
+    int order = strcmp(left->schema, right->schema);
+    order = order ? order : strcmp(left->name, right->name);
     order = order ? order : nsm_str_compare(left->prefix, right->prefix);
     if (order)
         return order;
@@ -288,40 +294,62 @@ static int by_target(const void *a, const void *b)
 
 static bool is_same_target(const struct claim *a, const struct claim *b)
 {
-    return a->store == b->store && strcmp(a->object->schema, b->object->schema) == 0 &&
-           strcmp(a->object->name, b->object->name) == 0 && nsm_str_equals(a->prefix, b->prefix) &&
+    return a->store == b->store && strcmp(a->schema, b->schema) == 0 &&
+           strcmp(a->name, b->name) == 0 && nsm_str_equals(a->prefix, b->prefix) &&
            strcmp(a->ns->destination.target.identity, b->ns->destination.target.identity) == 0;
+}
+
+/* Rows that become keys lie below their table's name; of what other keys are called only the prefix is known. */
+static void claim_all(struct nsm_ns *ns, struct claims *claims)
+{
+    const bool is_by_table =
+        ns->stage.layout == NSM_LAYOUT_HASH || ns->stage.layout == NSM_LAYOUT_JSON;
+    const struct nsm_census *const census =
+        is_by_table ? &ns->source.census : &ns->destination.target;
+    for (size_t at = 0; at < census->n_objects; at++) {
+        NSM_GROW(claims->items, claims->n, claims->cap);
+        claims->items[claims->n++] = (struct claim){
+            .store = ns->destination_store,
+            .schema = is_by_table ? "" : census->objects[at].schema,
+            .name = census->objects[at].name,
+            .prefix = ns->destination.target.prefix,
+            .ns = ns,
+        };
+    }
+}
+
+/* Who says merge or skip expects that others write there too. */
+static bool expects_others(const struct nsm_ns *ns)
+{
+    return ns->plan->if_exists == NSM_IF_EXISTS_MERGE || ns->plan->if_exists == NSM_IF_EXISTS_SKIP;
 }
 
 static void refuse_common_targets(struct nsm_migration *migration)
 {
-    struct claim *claims = NULL;
-    size_t n = 0;
-    size_t cap = 0;
+    struct claims claims = {0};
     for (size_t at = 0; at < migration->n_namespaces; at++) {
         struct nsm_ns *const ns = &migration->namespaces[at];
-        for (size_t object = 0; ns->is_inspected && object < ns->destination.target.n_objects;
-             object++) {
-            NSM_GROW(claims, n, cap);
-            claims[n++] = (struct claim){
-                .store = ns->destination_store,
-                .object = &ns->destination.target.objects[object],
-                .prefix = ns->destination.target.prefix,
-                .ns = ns,
-            };
-        }
+        if (ns->is_inspected && !expects_others(ns))
+            claim_all(ns, &claims);
     }
-    if (n > 0)
-        qsort(claims, n, sizeof(*claims), by_target);
-    for (size_t at = 1; at < n; at++) {
-        if (is_same_target(&claims[at - 1], &claims[at]) && claims[at - 1].ns != claims[at].ns) {
-            nsm_findings_add(&claims[at].ns->layout_findings, NSM_FINDING_REFUSAL, "", 1,
-                             "namespace %s writes the same destination %s%s%s",
-                             claims[at - 1].ns->plan->name, claims[at].object->schema,
-                             claims[at].object->schema[0] ? "." : "", claims[at].object->name);
-        }
+    if (claims.n > 0)
+        qsort(claims.items, claims.n, sizeof(*claims.items), by_target);
+    for (size_t at = 1; at < claims.n; at++) {
+        const struct claim *const one = &claims.items[at - 1];
+        const struct claim *const other = &claims.items[at];
+        if (!is_same_target(one, other) || one->ns == other->ns)
+            continue;
+        if (other->name[0])
+            nsm_findings_add(&other->ns->layout_findings, NSM_FINDING_REFUSAL, "", 1,
+                             "namespace %s writes %s too: give one of them another place",
+                             one->ns->plan->name, other->name);
+        else
+            nsm_findings_add(
+                &other->ns->layout_findings, NSM_FINDING_REFUSAL, "", 1,
+                "namespace %s writes keys below the same prefix: give each a prefix of its own",
+                one->ns->plan->name);
     }
-    free(claims);
+    free(claims.items);
 }
 
 static void refuse_itself(struct nsm_ns *ns)

@@ -231,9 +231,16 @@ static void keep_difference(struct nsm_ns *ns, size_t *cap,
     };
 }
 
-static enum nsm_compare_mode compare_mode(enum nsm_if_exists if_exists)
+/* Below a prefix that rows became keys of, and that several namespaces may share, others' keys are no surprise. */
+static bool may_share_prefix(const struct nsm_ns *ns)
 {
-    switch (if_exists) {
+    return ns->stage.layout != NSM_LAYOUT_DEFAULT && ns->destination.target.n_objects > 0 &&
+           ns->destination.target.objects[0].model == NSM_MODEL_KEYS;
+}
+
+static enum nsm_compare_mode compare_mode(const struct nsm_ns *ns)
+{
+    switch (ns->plan->if_exists) {
     case NSM_IF_EXISTS_MERGE:
         return NSM_COMPARE_MERGE;
     case NSM_IF_EXISTS_SKIP:
@@ -242,7 +249,7 @@ static enum nsm_compare_mode compare_mode(enum nsm_if_exists if_exists)
     case NSM_IF_EXISTS_REPLACE:
         break;
     }
-    return NSM_COMPARE_EXACT;
+    return may_share_prefix(ns) ? NSM_COMPARE_MERGE : NSM_COMPARE_EXACT;
 }
 
 static struct nsm_error *run_passes(struct verify *verify, struct nsm_context *ctx)
@@ -258,7 +265,7 @@ static struct nsm_error *compare_by_key(struct verify *verify, struct nsm_contex
 {
     struct nsm_ns *const ns = verify->ns;
     NSM_CLEANUP(nsm_compare_freep)
-    struct nsm_compare *compare = nsm_compare_new(compare_mode(ns->plan->if_exists), MAX_NAMED);
+    struct nsm_compare *compare = nsm_compare_new(compare_mode(ns), MAX_NAMED);
     verify->compare = compare;
     struct nsm_error *const error = run_passes(verify, ctx);
     verify->compare = NULL;
@@ -300,8 +307,8 @@ static struct nsm_error *compare_sides(struct verify *verify, struct nsm_context
                                        unsigned flags)
 {
     struct nsm_ns *const ns = verify->ns;
-    if (compare_mode(ns->plan->if_exists) != NSM_COMPARE_EXACT)
-        return compare_by_key(verify, ctx);
+    if (ns->plan->if_exists == NSM_IF_EXISTS_MERGE || ns->plan->if_exists == NSM_IF_EXISTS_SKIP)
+        return compare_by_key(verify, ctx); /* sums of all can't agree */
     const bool is_digested = (flags & NSM_VERIFY_AFTER_COPY) && ns->lane != NSM_LANE_REDIS_DUMP;
     if (is_digested)
         expect_what_was_copied(verify);
