@@ -12,7 +12,7 @@
 #include <stdio.h>
 
 enum {
-    FIRST_BLOCK_BYTES = 16 << 10,
+    FIRST_BLOCK_BYTES = 1 << 10,
     LARGEST_BLOCK_BYTES = 1 << 20,
     /* A block made for one huge value is not kept: one such record must not hold its memory for the rest of a run. */
     KEPT_BLOCK_BYTES = 16 << 20,

@@ -40,6 +40,7 @@ struct nsm_ns {
     struct nsm_destination destination;
     struct nsm_findings layout_findings;
     enum nsm_lane lane;
+    const char *lane_name, *layout_name; /* for the report; "" while not chosen */
     bool is_surveyed, is_laid_out, is_inspected;
     struct nsm_error *survey_error; /* what was wrong with this one alone */
 
@@ -99,6 +100,10 @@ void nsm_ns_enter(struct nsm_ns *ns, const char *step);
 typedef struct nsm_error *nsm_attempt_fn(struct nsm_context *ctx, void *arg);
 struct nsm_error *nsm_attempt(const struct nsm_migration *migration, const struct nsm_ns *ns,
                               struct nsm_context *ctx, nsm_attempt_fn *fn, void *arg) NSM_MUST_USE;
+
+/* Frees what only the way of a namespace needed (census, parts, plans): ten thousand that have ended must not fill the memory. What the
+ * report tells of an ended one stays. */
+void nsm_ns_release(struct nsm_ns *ns);
 
 /* ---- survey.c ---- */
 

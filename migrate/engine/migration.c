@@ -152,6 +152,8 @@ static void init_namespace(struct nsm_migration *migration, size_t index)
     };
     pthread_mutex_init(&ns->mutex, NULL);
     atomic_store(&ns->step_text, "");
+    ns->lane_name = "";
+    ns->layout_name = "";
 }
 
 /* One connection for each worker and each side, besides those that the adapter needs for itself. */
@@ -221,19 +223,32 @@ static int remove_entry(const char *path, const struct stat *status, int type, s
     return 0;
 }
 
-static void free_namespace(struct nsm_ns *ns)
+void nsm_ns_release(struct nsm_ns *ns)
 {
     nsm_arena_release(&ns->finish.arena);
+    ns->finish = (struct nsm_finish_plan){0};
     if (ns->destination.state)
         ns->destination_store->adapter->release_destination(&ns->destination);
+    ns->destination.state = NULL;
     nsm_census_release(&ns->destination.target);
+    ns->destination.target = (struct nsm_census){0};
     if (ns->is_laid_out)
         nsm_layout_release(&ns->stage);
     nsm_source_close(&ns->source);
     nsm_findings_release(&ns->layout_findings);
+    ns->layout_findings = (struct nsm_findings){0};
     nsm_ledger_parts_release(&ns->parts);
-    free(ns->object_of_part);
-    free(ns->definition_path);
+    ns->parts = (struct nsm_ledger_parts){0};
+    free(NSM_STEAL(ns->object_of_part));
+    free(NSM_STEAL(ns->definition_path));
+    ns->is_surveyed = false;
+    ns->is_laid_out = false;
+    ns->is_inspected = false;
+}
+
+static void free_namespace(struct nsm_ns *ns)
+{
+    nsm_ns_release(ns);
     nsm_error_free(ns->survey_error);
     nsm_error_free(ns->error);
     for (size_t at = 0; at < ns->n_differences; at++) {

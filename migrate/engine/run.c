@@ -62,10 +62,8 @@ static void fill_row(struct nsm_report *report, const struct nsm_ns *ns,
     row->destination = ns->destination_store->plan->name;
     row->status = atomic_load(&ns->status);
     row->was_done = ns->was_done;
-    row->lane = ns->is_inspected ? nsm_lane_name(ns->lane) : "";
-    row->layout = ns->is_laid_out && ns->stage.layout != NSM_LAYOUT_DEFAULT
-                      ? nsm_layout_name(ns->stage.layout)
-                      : "";
+    row->lane = ns->lane_name;
+    row->layout = ns->layout_name;
     row->n_records = atomic_load(&ns->n_records);
     row->n_bytes = atomic_load(&ns->n_bytes);
     row->n_skipped = atomic_load(&ns->n_skipped);

@@ -369,6 +369,9 @@ static void conclude(struct nsm_ns *ns)
     nsm_layout_bind(&ns->stage, &ns->destination.target, ns->destination.source != NULL,
                     &ns->layout_findings);
     ns->lane = lane_of(ns);
+    ns->lane_name = nsm_lane_name(ns->lane);
+    ns->layout_name =
+        ns->stage.layout != NSM_LAYOUT_DEFAULT ? nsm_layout_name(ns->stage.layout) : "";
     refuse_itself(ns);
 }
 

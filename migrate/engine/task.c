@@ -436,6 +436,8 @@ struct nsm_error *nsm_task_run(struct nsm_context *ctx, void *arg)
     struct nsm_error *const error = run_steps(ns, ctx);
     tell_end(ns, status_of(error), error);
     nsm_board_retire(&ns->migration->board);
+    if (!error)
+        nsm_ns_release(ns);
     ns->error = error;
     if (!error || is_at_rest(ctx, error))
         return NULL;
