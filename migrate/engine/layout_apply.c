@@ -89,6 +89,14 @@ static struct nsm_error *key_to_kv(const struct nsm_object *to, const struct nsm
     return NULL;
 }
 
+static struct nsm_error *changed_meanwhile(const char *what)
+{
+    return nsm_error_new(NSM_E_CONFLICT,
+                         "it has %s that it had not when the fields were looked for: the source is "
+                         "being written to; begin anew with --fresh",
+                         what);
+}
+
 static struct nsm_error *key_to_columns(const struct nsm_layout_stage *stage,
                                         const struct nsm_object *to, const struct nsm_record *in,
                                         struct nsm_batch *out)
@@ -103,16 +111,13 @@ static struct nsm_error *key_to_columns(const struct nsm_layout_stage *stage,
     for (size_t at = 0; at + 1 < in->n_items; at += 2) {
         size_t field = 0;
         if (!nsm_layout_find_field(stage, in->items[at].bytes, &field))
-            return nsm_error_new(
-                NSM_E_CONFLICT,
-                "it has a field that it had not when the fields were looked for: the "
-                "source is being written to; begin anew with --fresh");
+            return changed_meanwhile("a field");
         const struct nsm_value value = {.type = NSM_BYTES, .bytes = in->items[at + 1].bytes};
         NSM_TRY(nsm_value_convert(&out->arena, &value, &to->columns[1 + field],
                                   &record->items[1 + field]));
     }
     if (!stage->has_expiry)
-        return NULL;
+        return in->expires_at_ms == NSM_NO_EXPIRY ? NULL : changed_meanwhile("an expiry");
     struct nsm_value expiry;
     NSM_TRY(expiry_value(in, out, &expiry));
     const size_t last = to->n_columns - 1;

@@ -53,31 +53,6 @@ int nsm_fixture_tear_down(void **state)
     return 0;
 }
 
-void nsm_assert_ok(struct nsm_error *error)
-{
-    if (error) {
-        char *const text = nsm_error_text(error);
-        print_error("%s\n", text);
-        free(text);
-        nsm_error_free(error);
-        fail();
-    }
-}
-
-/* An error of this code whose text holds this. */
-void nsm_assert_error(struct nsm_error *error, enum nsm_code code, const char *holds)
-{
-    assert_non_null(error);
-    char *const text = nsm_error_text(error);
-    if (nsm_error_code(error) != code || !strstr(text, holds)) {
-        print_error("got %s: %s, wanted %s: %s\n", nsm_code_name(nsm_error_code(error)), text,
-                    nsm_code_name(code), holds);
-        fail();
-    }
-    free(text);
-    nsm_error_free(error);
-}
-
 struct nsm_ledger *nsm_fixture_open(struct nsm_ledger_fixture *fx, unsigned flags)
 {
     struct nsm_ledger *ledger = NULL;

@@ -6,6 +6,7 @@
 #define NSM_TESTS_SUPPORT_LEDGER_FIXTURE_H
 
 #include "migrate/engine/ledger.h"
+#include "tests/support/expect.h"
 
 #include <sys/types.h>
 
@@ -18,10 +19,6 @@ struct nsm_ledger_fixture {
 };
 int nsm_fixture_set_up(void **state);
 int nsm_fixture_tear_down(void **state);
-
-/* Both consume the error; the second wants one of this code whose text holds this. */
-void nsm_assert_ok(struct nsm_error *error);
-void nsm_assert_error(struct nsm_error *error, enum nsm_code code, const char *holds);
 
 struct nsm_ledger *nsm_fixture_open(struct nsm_ledger_fixture *fx, unsigned flags);
 /* Opens and begins. */
