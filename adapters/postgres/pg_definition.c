@@ -18,7 +18,6 @@ static bool is_left_out(const char *keyword)
                                            "hostaddr",
                                            "port",
                                            "password",
-                                           "passfile",
                                            "sslpassword",
                                            "replication",
                                            "application_name",
@@ -49,8 +48,6 @@ static void write_conninfo(const struct nsm_pg_conn *conn, struct nsm_buf *out)
     PQconninfoOption *const options = PQconninfo(conn->pq);
     for (const PQconninfoOption *option = options; option && option->keyword; option++) {
         if (option->val && *option->val && !is_left_out(option->keyword))
-            append_pair(out, option->keyword, option->val);
-        else if (option->val && *option->val && strcmp(option->keyword, "passfile") == 0)
             append_pair(out, option->keyword, option->val);
     }
     PQconninfoFree(options);
@@ -142,10 +139,9 @@ struct nsm_error *nsm_pg_define(struct nsm_source *source, struct nsm_context *c
     return nsm_error_wrap(nsm_pg_dump(ctx, &request), "read the definitions");
 }
 
-struct nsm_error *nsm_pg_restore_script(struct nsm_context *ctx, const char *archive,
-                                        const char *section, bool keeps_owners,
-                                        struct nsm_arena *arena, struct nsm_buf *text,
-                                        struct nsm_pg_script *ret)
+struct nsm_error *nsm_pg_restore_script(struct nsm_context *ctx,
+                                        const struct nsm_pg_restore_request *request,
+                                        struct nsm_arena *arena, struct nsm_pg_script *ret)
 {
     struct nsm_arena local NSM_CLEANUP(nsm_arena_release) = NSM_ARENA_INIT;
     struct nsm_pg_args args NSM_CLEANUP(nsm_pg_args_release) = {.arena = &local};
@@ -154,15 +150,16 @@ struct nsm_error *nsm_pg_restore_script(struct nsm_context *ctx, const char *arc
     NSM_TRY(nsm_pg_find_program(&local, "pg_restore", &program));
     nsm_pg_args_add(&args, "%s", program);
     nsm_pg_args_add(&args, "--verbose");
-    nsm_pg_args_add(&args, "--section=%s", section);
+    nsm_pg_args_add(&args, "--section=%s", request->section);
     nsm_pg_args_add(&args, "--no-tablespaces");
     nsm_pg_args_add(&args, "--no-publications");
     nsm_pg_args_add(&args, "--no-subscriptions");
-    if (!keeps_owners)
+    if (!request->keeps_owners)
         nsm_pg_args_add(&args, "--no-owner");
     nsm_pg_args_add(&args, "--file=-");
-    nsm_pg_args_add(&args, "%s", archive);
+    nsm_pg_args_add(&args, "%s", request->archive);
     nsm_pg_args_add(&env, "LC_ALL=C");
-    NSM_TRY(nsm_pg_run(ctx, &args, &env, text));
-    return nsm_pg_script_parse(arena, nsm_buf_view(text), ret);
+    struct nsm_buf text NSM_CLEANUP(nsm_buf_release) = NSM_BUF_TEXT;
+    NSM_TRY(nsm_pg_run(ctx, &args, &env, &text));
+    return nsm_pg_script_parse(arena, nsm_arena_copy(arena, nsm_buf_view(&text)), ret);
 }

@@ -26,11 +26,15 @@ struct nsm_pg_dump_request {
 struct nsm_error *nsm_pg_dump(struct nsm_context *ctx, const struct nsm_pg_dump_request *request)
     NSM_MUST_USE;
 
-/* What pg_restore makes of one section ("pre-data", "post-data") of an archive. `text` holds the
- * script and must live as long as *ret, whose items lie in the arena. */
-struct nsm_error *nsm_pg_restore_script(struct nsm_context *ctx, const char *archive,
-                                        const char *section, bool keeps_owners,
-                                        struct nsm_arena *arena, struct nsm_buf *text,
-                                        struct nsm_pg_script *ret) NSM_MUST_USE;
+struct nsm_pg_restore_request {
+    const char *archive;
+    const char *section; /* "pre-data", "post-data" */
+    bool keeps_owners;   /* with the statements that give objects to their owners */
+};
+/* What pg_restore makes of one section of an archive; all of it in the arena. */
+struct nsm_error *nsm_pg_restore_script(struct nsm_context *ctx,
+                                        const struct nsm_pg_restore_request *request,
+                                        struct nsm_arena *arena, struct nsm_pg_script *ret)
+    NSM_MUST_USE;
 
 #endif

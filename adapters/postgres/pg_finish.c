@@ -41,19 +41,17 @@ struct planning {
     size_t n_kept;
 };
 
-/* The texts of the scripts go with the plan. */
 static struct nsm_error *load_script(struct planning *planning, struct nsm_context *ctx,
                                      const char *archive, const char *section,
                                      struct nsm_pg_script *ret)
 {
-    struct nsm_buf text NSM_CLEANUP(nsm_buf_release) = NSM_BUF_TEXT;
-    struct nsm_arena *const arena = &planning->plan->arena;
-    struct nsm_pg_script script = {0};
-    NSM_TRY(nsm_pg_restore_script(ctx, archive, section, planning->state->is_superuser, arena,
-                                  &text, &script));
-    /* The items point into the buffer: read them again from the copy that lasts. */
-    const struct nsm_str copy = nsm_arena_copy(arena, nsm_buf_view(&text));
-    return nsm_pg_script_parse(arena, copy, ret);
+    const struct nsm_pg_restore_request request = {
+        .archive = archive,
+        .section = section,
+        .keeps_owners = planning->state->is_superuser,
+    };
+    return nsm_error_wrap(nsm_pg_restore_script(ctx, &request, &planning->plan->arena, ret),
+                          "read the definitions");
 }
 
 static struct nsm_finish_step *add_step(struct planning *planning, unsigned phase, size_t object,
@@ -194,10 +192,8 @@ static void add_matviews(struct planning *planning)
 static struct nsm_error *plan_definition(struct planning *planning, struct nsm_context *ctx,
                                          const char *archive)
 {
-    NSM_TRY_WRAP(load_script(planning, ctx, archive, "pre-data", &planning->before),
-                 "read the definitions");
-    NSM_TRY_WRAP(load_script(planning, ctx, archive, "post-data", &planning->after),
-                 "read the definitions");
+    NSM_TRY(load_script(planning, ctx, archive, "pre-data", &planning->before));
+    NSM_TRY(load_script(planning, ctx, archive, "post-data", &planning->after));
     for (size_t i = 0; i < planning->before.n_items; i++) {
         const struct nsm_pg_item *const item = &planning->before.items[i];
         if (nsm_pg_item_is_kept(planning->state, item, planning->kept, planning->n_kept)) {

@@ -5,7 +5,7 @@
  * What this run made itself is no conflict. The destination says so (nsmigrate.done), because the
  * ledger may have been written after or before the crash.
  */
-#include "adapters/postgres/pg_target.h"
+#include "adapters/postgres/pg_names.h"
 
 #include "adapters/postgres/pg_text.h"
 #include "migrate/base/alloc.h"
@@ -19,112 +19,9 @@ struct inspection {
     PGresult *roles; /* missing roles, sorted */
 };
 
-#define REFUSE(destination, ...) \
- nsm_findings_add(&(destination)->target.findings, NSM_FINDING_REFUSAL, "", 1, __VA_ARGS__)
-#define NOTE(destination, ...) \
- nsm_findings_add(&(destination)->target.findings, NSM_FINDING_NOTE, "", 1, __VA_ARGS__)
-
 static bool is_same_name(const struct nsm_pg_name *a, const struct nsm_pg_name *b)
 {
     return strcmp(a->schema, b->schema) == 0 && strcmp(a->name, b->name) == 0;
-}
-
-static bool is_from_postgres(const struct nsm_destination *destination)
-{
-    return strcmp(destination->source_adapter, "postgres") == 0;
-}
-
-static const struct nsm_pg_source *source_of(const struct nsm_destination *destination)
-{
-    return destination->source ? destination->source->state : NULL;
-}
-
-/* ---- names ---- */
-
-/* The one schema of all that is selected at the source; NULL: several, or none. */
-static const char *only_schema(const struct nsm_destination *destination)
-{
-    const struct nsm_pg_source *const source = source_of(destination);
-    if (source && source->selection.schema)
-        return source->selection.schema;
-    const struct nsm_census *const shape = destination->shape;
-    for (size_t i = 1; i < shape->n_objects; i++) {
-        if (strcmp(shape->objects[i].schema, shape->objects[0].schema) != 0)
-            return NULL;
-    }
-    return shape->n_objects ? shape->objects[0].schema : NULL;
-}
-
-static struct nsm_error *name_target(struct nsm_destination *destination,
-                                     struct nsm_pg_destination *state,
-                                     const struct nsm_pg_pattern *table, size_t i)
-{
-    const struct nsm_object *const from = &destination->shape->objects[i];
-    struct nsm_pg_target *const target = &state->tables[i];
-    const char *const schema = nsm_settings_string(destination->selection, "schema");
-    target->from = (struct nsm_pg_name){.schema = from->schema, .name = from->name};
-    target->to = target->from;
-    if (table->name)
-        target->to = (struct nsm_pg_name){.schema = table->schema, .name = table->name};
-    else if (schema)
-        target->to.schema = schema;
-    else if (!is_from_postgres(destination) || !*from->schema)
-        target->to.schema = "public";
-    if (!*target->to.name)
-        target->to.name = destination->namespace_name;
-    if (nsm_pg_is_system_schema(target->to.schema))
-        return nsm_error_new(NSM_E_INVALID, "schema %s is the server's or nsmigrate's own",
-                             target->to.schema);
-    if (strlen(target->to.name) > 63 || strlen(target->to.schema) > 63)
-        REFUSE(destination,
-               "%s.%s: a name in PostgreSQL has at most 63 bytes; give another with table or "
-               "schema",
-               target->to.schema, target->to.name);
-    return NULL;
-}
-
-static void decide_rename(struct nsm_destination *destination, struct nsm_pg_destination *state,
-                          const char *to_schema)
-{
-    state->has_definition = is_from_postgres(destination);
-    const char *const from = only_schema(destination);
-    for (size_t i = 0; i < state->n_tables; i++)
-        state->renames_table = state->renames_table ||
-                               strcmp(state->tables[i].from.name, state->tables[i].to.name) != 0;
-    if (!state->has_definition || !to_schema)
-        return;
-    if (!from) {
-        if (state->n_tables)
-            REFUSE(destination,
-                   "tables of several schemas can't go to the one schema %s: select one schema per "
-                   "namespace",
-                   to_schema);
-        return;
-    }
-    if (strcmp(from, to_schema) != 0 || state->renames_table) {
-        state->from_schema = nsm_arena_strdup(&state->arena, from);
-        state->to_schema = nsm_arena_strdup(&state->arena, to_schema);
-    }
-}
-
-static struct nsm_error *name_targets(struct nsm_destination *destination)
-{
-    struct nsm_pg_destination *const state = nsm_xcalloc(1, sizeof(*state));
-    destination->state = state;
-    const size_t n = destination->shape->n_objects;
-    state->n_tables = n;
-    state->tables = nsm_arena_calloc(&state->arena, n, sizeof(*state->tables));
-    struct nsm_pg_pattern table = {0};
-    const char *const text = nsm_settings_string(destination->selection, "table");
-    if (text)
-        NSM_TRY_WRAP(nsm_pg_pattern_parse(&state->arena, text, false, &table), "option table");
-    if (text && n > 1)
-        REFUSE(destination, "table names one table, but the source has %zu: use schema", n);
-    for (size_t i = 0; i < n; i++)
-        NSM_TRY(name_target(destination, state, &table, i));
-    decide_rename(destination, state,
-                  text ? table.schema : nsm_settings_string(destination->selection, "schema"));
-    return NULL;
 }
 
 /* ---- what stands there ---- */
@@ -267,7 +164,7 @@ static void match_column(const struct inspection *inspection, struct nsm_destina
     const char *type_name = NULL;
     const enum nsm_type type = nsm_pg_type_canonical(&inspection->catalog.types, there->type_oid,
                                                      there->format_type, &type_name);
-    if (is_from_postgres(destination) && type != column->type)
+    if (nsm_pg_is_from_postgres(destination) && type != column->type)
         REFUSE(destination,
                "column %s of table %s.%s has type %s there and %s at the source: change the one or "
                "the other",
@@ -283,7 +180,7 @@ static void make_column(const struct nsm_destination *destination, struct nsm_ar
     *column = *from;
     column->name = nsm_arena_strdup(arena, from->name);
     column->type_name = nsm_arena_strdup(arena, from->type_name);
-    if (is_from_postgres(destination))
+    if (nsm_pg_is_from_postgres(destination))
         return;
     const char *const type_name = nsm_pg_type_for(from);
     column->type_name = type_name;
@@ -410,7 +307,7 @@ static void look_at_server(const struct inspection *inspection, struct nsm_desti
 static void look_at_used_schema(const struct inspection *inspection,
                                 struct nsm_destination *destination)
 {
-    const struct nsm_pg_source *const source = source_of(destination);
+    const struct nsm_pg_source *const source = nsm_pg_source_of(destination);
     const struct nsm_pg_destination *const state = destination->state;
     const bool is_replaced = destination->if_exists == NSM_IF_EXISTS_REPLACE;
     if (!source || !source->selection.schema || !state->to_schema || state->has_begun)
@@ -444,7 +341,7 @@ static bool is_listed(const PGresult *result, const char *name)
 
 static void look_at_source(const struct inspection *inspection, struct nsm_destination *destination)
 {
-    const struct nsm_pg_source *const source = source_of(destination);
+    const struct nsm_pg_source *const source = nsm_pg_source_of(destination);
     const struct nsm_pg_destination *const state = destination->state;
     if (!source)
         return;
@@ -475,7 +372,7 @@ static void look_at_source(const struct inspection *inspection, struct nsm_desti
 /* Views, sequences and the like of a whole schema whose names are taken. */
 static void look_at_others(const struct inspection *inspection, struct nsm_destination *destination)
 {
-    const struct nsm_pg_source *const source = source_of(destination);
+    const struct nsm_pg_source *const source = nsm_pg_source_of(destination);
     const struct nsm_pg_destination *const state = destination->state;
     if (!source || state->has_begun || keeps_rows(destination))
         return;
@@ -512,14 +409,15 @@ static void look_at_table(const struct inspection *inspection, struct nsm_destin
                          target->to.schema, target->to.name);
     /* What this run made is as the shape says, also when the run goes on: else the lane could
      * change in its middle. */
-    add_target(inspection, destination, i, target->is_kept ? relation : NULL);
-    if (target->is_kept)
-        take_standing_key(destination, i, relation);
+    const struct nsm_pg_relation *const kept = target->is_kept ? relation : NULL;
+    add_target(inspection, destination, i, kept);
+    if (kept)
+        take_standing_key(destination, i, kept);
 }
 
 static void set_identity(const struct inspection *inspection, struct nsm_destination *destination)
 {
-    const struct nsm_pg_source *const source = source_of(destination);
+    const struct nsm_pg_source *const source = nsm_pg_source_of(destination);
     const struct nsm_pg_destination *const state = destination->state;
     struct nsm_buf text NSM_CLEANUP(nsm_buf_release) = NSM_BUF_TEXT;
     nsm_buf_printf(&text, "%s/", inspection->catalog.identity);
@@ -539,7 +437,7 @@ static void set_identity(const struct inspection *inspection, struct nsm_destina
 static void inspect_one(const struct inspection *inspection, struct nsm_destination *destination)
 {
     struct nsm_pg_destination *const state = destination->state;
-    const struct nsm_pg_source *const source = source_of(destination);
+    const struct nsm_pg_source *const source = nsm_pg_source_of(destination);
     const size_t n_most = state->n_tables + (source ? source->n_others : 0);
     state->in_the_way = nsm_arena_calloc(&state->arena, n_most, sizeof(*state->in_the_way));
     state->in_the_way_kinds = nsm_arena_calloc(&state->arena, n_most, sizeof(char *));
@@ -557,45 +455,6 @@ static void inspect_one(const struct inspection *inspection, struct nsm_destinat
     set_identity(inspection, destination);
 }
 
-/* ---- two to one ---- */
-
-struct claim {
-    const struct nsm_pg_name *name;
-    struct nsm_destination *destination;
-};
-
-static int compare_claims(const void *a, const void *b)
-{
-    const struct claim *const left = a;
-    const struct claim *const right = b;
-    const int order = strcmp(left->name->schema, right->name->schema);
-    return order ? order : strcmp(left->name->name, right->name->name);
-}
-
-static void find_collisions(struct nsm_destination **destinations, size_t n_destinations)
-{
-    size_t n = 0;
-    for (size_t i = 0; i < n_destinations; i++)
-        n += ((const struct nsm_pg_destination *)destinations[i]->state)->n_tables;
-    struct claim *claims NSM_CLEANUP(nsm_freep) = nsm_xcalloc(n + 1, sizeof(*claims));
-    size_t at = 0;
-    for (size_t i = 0; i < n_destinations; i++) {
-        const struct nsm_pg_destination *const state = destinations[i]->state;
-        for (size_t k = 0; k < state->n_tables; k++)
-            claims[at++] = (struct claim){&state->tables[k].to, destinations[i]};
-    }
-    qsort(claims, n, sizeof(*claims), compare_claims);
-    for (size_t i = 1; i < n; i++) {
-        if (compare_claims(&claims[i - 1], &claims[i]) == 0)
-            REFUSE(claims[i].destination,
-                   "table %s.%s is the destination of two tables (namespaces "
-                   "%s and %s)",
-                   claims[i].name->schema, claims[i].name->name,
-                   claims[i - 1].destination->namespace_name,
-                   claims[i].destination->namespace_name);
-    }
-}
-
 /* ---- the pass ---- */
 
 static struct nsm_error *load_catalog(struct inspection *inspection,
@@ -605,7 +464,7 @@ static struct nsm_error *load_catalog(struct inspection *inspection,
     nsm_pg_array_begin(&schemas);
     for (size_t i = 0; i < n_destinations; i++) {
         const struct nsm_pg_destination *const state = destinations[i]->state;
-        const struct nsm_pg_source *const source = source_of(destinations[i]);
+        const struct nsm_pg_source *const source = nsm_pg_source_of(destinations[i]);
         const char *last = "";
         for (size_t k = 0; k < state->n_tables; k++) {
             if (strcmp(state->tables[k].to.schema, last) != 0)
@@ -634,7 +493,7 @@ static struct nsm_error *load_missing(struct inspection *inspection,
     nsm_pg_array_begin(&types);
     nsm_pg_array_begin(&roles);
     for (size_t i = 0; i < n_destinations; i++) {
-        const struct nsm_pg_source *const source = source_of(destinations[i]);
+        const struct nsm_pg_source *const source = nsm_pg_source_of(destinations[i]);
         for (size_t k = 0; source && k < source->n_type_names; k++)
             nsm_pg_array_add(&types, source->type_names[k]);
         for (size_t k = 0; source && k < source->n_owners; k++)
@@ -672,7 +531,7 @@ struct nsm_error *nsm_pg_inspect(struct nsm_backend *backend, struct nsm_context
     struct inspection inspection NSM_CLEANUP(inspection_release) = {.ctx = ctx};
     NSM_TRY(nsm_pg_acquire((struct nsm_pg_backend *)backend, ctx, &inspection.conn));
     for (size_t i = 0; i < n_destinations; i++)
-        NSM_TRY_WRAP(name_targets(destinations[i]), "namespace %s",
+        NSM_TRY_WRAP(nsm_pg_name_targets(destinations[i]), "namespace %s",
                      destinations[i]->namespace_name);
     NSM_TRY(nsm_pg_exec(inspection.conn, ctx, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"));
     NSM_TRY(load_catalog(&inspection, destinations, n_destinations));
@@ -681,7 +540,7 @@ struct nsm_error *nsm_pg_inspect(struct nsm_backend *backend, struct nsm_context
     NSM_TRY(nsm_pg_exec(inspection.conn, ctx, "COMMIT"));
     for (size_t i = 0; i < n_destinations; i++)
         inspect_one(&inspection, destinations[i]);
-    find_collisions(destinations, n_destinations);
+    nsm_pg_find_collisions(destinations, n_destinations);
     return NULL;
 }
 

@@ -76,10 +76,13 @@ static struct nsm_error *run_script(const struct preparation *preparation, const
                                     const char *section)
 {
     struct nsm_arena arena NSM_CLEANUP(nsm_arena_release) = NSM_ARENA_INIT;
-    struct nsm_buf text NSM_CLEANUP(nsm_buf_release) = NSM_BUF_TEXT;
     struct nsm_pg_script script = {0};
-    NSM_TRY_WRAP(nsm_pg_restore_script(preparation->ctx, archive, section,
-                                       preparation->state->is_superuser, &arena, &text, &script),
+    const struct nsm_pg_restore_request request = {
+        .archive = archive,
+        .section = section,
+        .keeps_owners = preparation->state->is_superuser,
+    };
+    NSM_TRY_WRAP(nsm_pg_restore_script(preparation->ctx, &request, &arena, &script),
                  "read the definitions");
     uint64_t *kept NSM_CLEANUP(nsm_freep) = nsm_xcalloc(script.n_items + 1, sizeof(*kept));
     size_t n_kept = 0;
@@ -196,28 +199,35 @@ static struct nsm_error *note_schema(const struct preparation *preparation, cons
     return note_template(preparation, text.ptr);
 }
 
+/* Only a table is renamed: what was made moves to the schema that stood there. */
+static struct nsm_error *settle_table(const struct preparation *preparation, bool is_standing)
+{
+    const char *const schema = preparation->to_schema;
+    if (!is_standing)
+        return note_schema(preparation, schema);
+    NSM_TRY(rename_schema(preparation, schema, MADE_SCHEMA));
+    NSM_TRY(rename_schema(preparation, ASIDE_SCHEMA, schema));
+    return move_objects(preparation, MADE_SCHEMA);
+}
+
+static struct nsm_error *settle_schema(const struct preparation *preparation)
+{
+    bool is_to_standing = false;
+    NSM_TRY(has_schema(preparation, preparation->to_schema, &is_to_standing));
+    if (is_to_standing)
+        return move_objects(preparation, preparation->from_schema);
+    NSM_TRY(rename_schema(preparation, preparation->from_schema, preparation->to_schema));
+    return note_schema(preparation, preparation->to_schema);
+}
+
 /* Gives what was made under the original schema's name its place. `is_standing`: the schema that
  * stood under that name waits aside. */
 static struct nsm_error *settle(const struct preparation *preparation, bool is_standing)
 {
-    const char *const from = preparation->from_schema;
-    const char *const to = preparation->to_schema;
-    if (strcmp(from, to) == 0) { /* only a table is renamed */
-        if (!is_standing)
-            return note_schema(preparation, to);
-        NSM_TRY(rename_schema(preparation, from, MADE_SCHEMA));
-        NSM_TRY(rename_schema(preparation, ASIDE_SCHEMA, from));
-        return move_objects(preparation, MADE_SCHEMA);
-    }
-    bool is_to_standing = false;
-    NSM_TRY(has_schema(preparation, to, &is_to_standing));
-    if (is_to_standing) {
-        NSM_TRY(move_objects(preparation, from));
-    } else {
-        NSM_TRY(rename_schema(preparation, from, to));
-        NSM_TRY(note_schema(preparation, to));
-    }
-    return is_standing ? rename_schema(preparation, ASIDE_SCHEMA, from) : NULL;
+    if (strcmp(preparation->from_schema, preparation->to_schema) == 0)
+        return settle_table(preparation, is_standing);
+    NSM_TRY(settle_schema(preparation));
+    return is_standing ? rename_schema(preparation, ASIDE_SCHEMA, preparation->from_schema) : NULL;
 }
 
 /* Runs both sections of the definition under the original name, and gives everything its new one.

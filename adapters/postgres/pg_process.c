@@ -250,6 +250,16 @@ static struct nsm_error *wait_step(struct run *run, struct nsm_context *ctx)
     return error;
 }
 
+static struct nsm_error *drain_both(struct run *run, struct nsm_context *ctx, struct nsm_buf *out)
+{
+    while (run->out_fd >= 0 || run->err_fd >= 0) {
+        NSM_TRY(wait_step(run, ctx));
+        NSM_TRY(drain(&run->out_fd, out, false));
+        NSM_TRY(drain(&run->err_fd, &run->err, true));
+    }
+    return NULL;
+}
+
 /* What the program said, and the code that it means: it has no other way to tell. */
 static struct nsm_error *failure(const char *program, const struct nsm_buf *err, int status)
 {
@@ -298,11 +308,7 @@ struct nsm_error *nsm_pg_run(struct nsm_context *ctx, const struct nsm_pg_args *
         .err = NSM_BUF_INIT(MAX_STDERR),
     };
     NSM_TRY(start(&run, args, env));
-    while (run.out_fd >= 0 || run.err_fd >= 0) {
-        NSM_TRY(wait_step(&run, ctx));
-        NSM_TRY(drain(&run.out_fd, out, false));
-        NSM_TRY(drain(&run.err_fd, &run.err, true));
-    }
+    NSM_TRY(drain_both(&run, ctx, out));
     NSM_TRY(nsm_wait_fd(ctx, run.pid_fd, POLLIN, NSM_NEVER, NULL));
     const int status = reap(&run);
     if (WIFEXITED(status) && WEXITSTATUS(status) == 0)

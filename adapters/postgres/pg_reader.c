@@ -11,6 +11,7 @@
 #include <poll.h>
 
 #include "adapters/postgres/pg_error.h"
+#include "adapters/postgres/pg_snapshot.h"
 #include "adapters/postgres/pg_source.h"
 #include "adapters/postgres/pg_text.h"
 #include "migrate/base/clock.h"

@@ -111,10 +111,10 @@ static size_t skip_token(struct nsm_str text, size_t at)
 static size_t skip_blank(struct nsm_str text, size_t at, bool stops_at_entry)
 {
     while (at < text.len) {
+        if (stops_at_entry && has_at(text, at, ENTRY))
+            return at;
         if (isspace((unsigned char)text.ptr[at]))
             at++;
-        else if (stops_at_entry && has_at(text, at, ENTRY))
-            return at;
         else if (has_at(text, at, "--") || text.ptr[at] == '\\')
             at = skip_line(text, at);
         else if (has_at(text, at, "/*"))

@@ -224,3 +224,30 @@ struct nsm_error *nsm_pg_selection_match(const struct nsm_pg_selection *selectio
     mark_partitions(catalog, is_selected);
     return NULL;
 }
+
+/* ---- names for for_each ---- */
+
+struct nsm_error *nsm_pg_list(struct nsm_backend *backend, struct nsm_context *ctx, const char *key,
+                              const char *glob, nsm_name_fn *fn, void *arg)
+{
+    static const char schemas[] =
+        "SELECT n.nspname FROM pg_namespace n WHERE n.nspname !~ '^pg_'"
+        " AND n.nspname NOT IN ('information_schema', 'nsmigrate') ORDER BY 1";
+    static const char tables[] =
+        "SELECT n.nspname || '.' || c.relname FROM pg_class c"
+        " JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname !~ '^pg_'"
+        " AND n.nspname NOT IN ('information_schema', 'nsmigrate') AND c.relkind IN ('r', 'p')"
+        " AND NOT c.relispartition AND strpos(n.nspname || c.relname, '.') = 0"
+        " AND strpos(n.nspname || c.relname, '\"') = 0 ORDER BY n.nspname, c.relname";
+    struct nsm_pg_conn *conn NSM_CLEANUP(nsm_pg_releasep) = NULL;
+    PGresult *result NSM_CLEANUP(nsm_pg_resultp) = NULL;
+    NSM_TRY(nsm_pg_acquire((struct nsm_pg_backend *)backend, ctx, &conn));
+    NSM_TRY(
+        nsm_pg_query(conn, ctx, strcmp(key, "schema") == 0 ? schemas : tables, NULL, 0, &result));
+    for (int row = 0; row < PQntuples(result); row++) {
+        const char *const name = PQgetvalue(result, row, 0);
+        if (nsm_glob_matches(nsm_str_of(glob), nsm_str_of(name)))
+            fn(arg, name);
+    }
+    return NULL;
+}

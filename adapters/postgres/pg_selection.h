@@ -44,4 +44,8 @@ struct nsm_error *nsm_pg_selection_match(const struct nsm_pg_selection *selectio
                                          const struct nsm_pg_catalog *catalog, bool *is_selected,
                                          struct nsm_findings *findings) NSM_MUST_USE;
 
+/* The adapter's operation: schemas, or tables whose names need no quotes. */
+struct nsm_error *nsm_pg_list(struct nsm_backend *backend, struct nsm_context *ctx, const char *key,
+                              const char *glob, nsm_name_fn *fn, void *arg) NSM_MUST_USE;
+
 #endif

@@ -54,11 +54,5 @@ struct nsm_pg_source {
 struct nsm_error *nsm_pg_survey(struct nsm_backend *backend, struct nsm_context *ctx,
                                 struct nsm_source **sources, size_t n_sources) NSM_MUST_USE;
 void nsm_pg_release_source(struct nsm_source *source);
-struct nsm_error *nsm_pg_list(struct nsm_backend *backend, struct nsm_context *ctx, const char *key,
-                              const char *glob, nsm_name_fn *fn, void *arg) NSM_MUST_USE;
-
-/* Begins a read-only transaction on the source's snapshot. NSM_E_UNAVAILABLE when that is lost. */
-struct nsm_error *nsm_pg_begin_read(struct nsm_pg_conn *conn, struct nsm_context *ctx,
-                                    const char *snapshot_id) NSM_MUST_USE;
 
 #endif

@@ -1,106 +1,18 @@
 /*
  * The census of all namespaces on one database: one exported snapshot, a fixed number of catalog
  * queries, and then only memory.
- *
- * The snapshot is held by a connection of its own for as long as the backend is open; every reader
- * and pg_dump take it up, so all namespaces show one moment. When that connection is lost, so is
- * the moment: readers fail with NSM_E_UNAVAILABLE and the next survey makes a new one.
- *
- * A table's version is its file (new after a rewrite or TRUNCATE) and the number of row changes
- * that the statistics count. A backend reports its counts up to ten seconds after it committed, so
- * a survey that resumes waits for that long where others were active: a change that a version does
- * not show yet would be lost, while one too many only means a part is copied again.
  */
 #include "adapters/postgres/pg_source.h"
 
-#include "adapters/postgres/pg_error.h"
+#include "adapters/postgres/pg_object.h"
+#include "adapters/postgres/pg_snapshot.h"
 #include "adapters/postgres/pg_text.h"
 #include "migrate/base/alloc.h"
-#include "migrate/base/clock.h"
-#include "migrate/base/parse.h"
 
-/* Statistics of an idle session are reported within this time (PGSTAT_IDLE_INTERVAL). */
-#define STATISTICS_LAG_NS  (10500 * NSM_NS_PER_MS)
 #define MAX_COUNTED_BYTES  ((uint64_t)1 << 20)
 #define MAX_COUNTED_TABLES 2000
 #define UNIONS_PER_QUERY   200
 #define MAX_PARTS          100000
-
-/* ---- the snapshot ---- */
-
-static struct nsm_error *export_snapshot(struct nsm_pg_backend *pg, struct nsm_context *ctx,
-                                         struct nsm_pg_conn **ret_conn, char **ret_id)
-{
-    struct nsm_pg_conn *conn NSM_CLEANUP(nsm_pg_releasep) = NULL;
-    NSM_TRY(nsm_pg_acquire(pg, ctx, &conn));
-    NSM_TRY(nsm_pg_exec(conn, ctx, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"));
-    PGresult *result NSM_CLEANUP(nsm_pg_resultp) = NULL;
-    NSM_TRY_WRAP(nsm_pg_query(conn, ctx, "SELECT pg_export_snapshot()", NULL, 0, &result),
-                 "export a snapshot");
-    *ret_id = nsm_xstrdup(PQgetvalue(result, 0, 0));
-    *ret_conn = NSM_STEAL(conn);
-    return NULL;
-}
-
-/* The id of the living snapshot, copied into the arena; NULL when there is none. */
-static const char *living_snapshot(struct nsm_pg_backend *pg, struct nsm_arena *arena)
-{
-    struct nsm_pg_conn *dead NSM_CLEANUP(nsm_pg_releasep) = NULL;
-    const char *id = NULL;
-    pthread_mutex_lock(&pg->mutex);
-    if (pg->snapshot_conn && nsm_pg_is_alive(pg->snapshot_conn))
-        id = nsm_arena_strdup(arena, pg->snapshot_id);
-    else
-        dead = NSM_STEAL(pg->snapshot_conn);
-    pthread_mutex_unlock(&pg->mutex);
-    if (dead)
-        dead->is_broken = true;
-    return id;
-}
-
-static struct nsm_error *take_snapshot(struct nsm_pg_backend *pg, struct nsm_context *ctx,
-                                       struct nsm_arena *arena, const char **ret_id)
-{
-    const char *id = living_snapshot(pg, arena);
-    if (id) {
-        *ret_id = id;
-        return NULL;
-    }
-    struct nsm_pg_conn *conn NSM_CLEANUP(nsm_pg_releasep) = NULL;
-    char *made NSM_CLEANUP(nsm_freep) = NULL;
-    NSM_TRY(export_snapshot(pg, ctx, &conn, &made));
-    pthread_mutex_lock(&pg->mutex);
-    if (!pg->snapshot_conn) { /* else another thread was faster: its snapshot is everyone's */
-        pg->snapshot_conn = NSM_STEAL(conn);
-        free(pg->snapshot_id);
-        pg->snapshot_id = NSM_STEAL(made);
-    }
-    *ret_id = nsm_arena_strdup(arena, pg->snapshot_id);
-    pthread_mutex_unlock(&pg->mutex);
-    return NULL;
-}
-
-struct nsm_error *nsm_pg_begin_read(struct nsm_pg_conn *conn, struct nsm_context *ctx,
-                                    const char *snapshot_id)
-{
-    NSM_TRY(nsm_pg_exec(conn, ctx, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"));
-    if (!snapshot_id)
-        return NULL;
-    struct nsm_buf sql NSM_CLEANUP(nsm_buf_release) = NSM_BUF_TEXT;
-    nsm_buf_append_cstr(&sql, "SET TRANSACTION SNAPSHOT ");
-    nsm_pg_quote_literal(&sql, nsm_str_of(snapshot_id));
-    struct nsm_error *const error = nsm_pg_exec(conn, ctx, sql.ptr);
-    if (!error)
-        return NULL;
-    conn->is_broken = true;
-    const enum nsm_code code = nsm_error_code(error);
-    if (code != NSM_E_INVALID && code != NSM_E_NOTFOUND)
-        return error;
-    nsm_error_free(error);
-    return nsm_error_new(NSM_E_UNAVAILABLE,
-                         "the snapshot that all tables are read from is lost: the server restarted "
-                         "or ended its session");
-}
 
 /* ---- objects ---- */
 
@@ -118,112 +30,17 @@ static bool is_other_kind(const struct nsm_source *source)
     return source->flags & NSM_SURVEY_VALUE_TYPES;
 }
 
-static void fill_columns(const struct survey *survey, const struct nsm_source *source,
-                         const struct nsm_pg_relation *relation, struct nsm_arena *arena,
-                         struct nsm_object *object)
-{
-    object->columns = nsm_arena_calloc(arena, relation->n_columns, sizeof(*object->columns));
-    for (size_t i = 0; i < relation->n_columns; i++) {
-        const struct nsm_pg_column *const from = &relation->columns[i];
-        /* The destination computes it itself, if it is a Postgres. */
-        if (from->is_generated && !is_other_kind(source))
-            continue;
-        struct nsm_column *const column = &object->columns[object->n_columns++];
-        const char *type_name = NULL;
-        column->type = nsm_pg_type_canonical(&survey->catalog.types, from->type_oid,
-                                             from->format_type, &type_name);
-        column->type_name = nsm_arena_strdup(arena, type_name);
-        column->name = nsm_arena_strdup(arena, from->name);
-        column->is_not_null = from->is_not_null;
-    }
-}
-
-static size_t find_column(const struct nsm_object *object, const char *name)
-{
-    for (size_t i = 0; i < object->n_columns; i++) {
-        if (strcmp(object->columns[i].name, name) == 0)
-            return i;
-    }
-    return SIZE_MAX;
-}
-
-static const char *column_of_number(const struct nsm_pg_relation *relation, int number)
-{
-    for (size_t i = 0; i < relation->n_columns; i++) {
-        if (relation->columns[i].number == number)
-            return relation->columns[i].name;
-    }
-    return "";
-}
-
-static void fill_key(const struct nsm_pg_relation *relation, struct nsm_arena *arena,
-                     struct nsm_object *object)
-{
-    object->key_columns = nsm_arena_calloc(arena, relation->n_key, sizeof(size_t));
-    for (size_t i = 0; i < relation->n_key; i++) {
-        const size_t at = find_column(object, column_of_number(relation, relation->key[i]));
-        if (at == SIZE_MAX) {
-            object->n_key_columns = 0; /* a generated column is part of it */
-            return;
-        }
-        object->key_columns[object->n_key_columns++] = at;
-    }
-}
-
-static void fill_format(const struct survey *survey, const struct nsm_pg_relation *relation,
-                        struct nsm_arena *arena, struct nsm_object *object)
-{
-    object->format = "binary";
-    for (size_t i = 0; i < relation->n_columns; i++) {
-        if (relation->columns[i].is_generated)
-            continue;
-        const char *const reason =
-            nsm_pg_type_text_reason(&survey->catalog.types, relation->columns[i].type_oid, arena);
-        if (!reason)
-            continue;
-        object->format = "text";
-        object->format_reason =
-            nsm_arena_printf(arena, "column %s %s", relation->columns[i].name, reason);
-        return;
-    }
-}
-
-/* Rows as the planner estimates them: the density of the last ANALYZE, times the size of now. */
-static uint64_t estimate_rows(const struct nsm_pg_relation *relation, size_t block_bytes)
-{
-    const uint64_t n_blocks = relation->heap_bytes / block_bytes;
-    if (relation->reltuples >= 0 && relation->relpages > 0)
-        return (uint64_t)(relation->reltuples / (double)relation->relpages * (double)n_blocks);
-    const uint64_t row_bytes = 28 + 12 * (uint64_t)relation->n_columns;
-    return n_blocks * (block_bytes - 24) / row_bytes;
-}
-
 static void add_object(const struct survey *survey, struct nsm_source *source,
                        const struct nsm_pg_relation *relation)
 {
     struct nsm_pg_source *const state = source->state;
-    struct nsm_arena *const arena = &source->census.arena;
     struct nsm_object *const object = nsm_census_add_object(&source->census);
-    const size_t block_bytes = survey->catalog.block_bytes;
-    object->name = nsm_arena_strdup(arena, relation->name);
-    object->schema = nsm_arena_strdup(arena, relation->schema);
-    object->model = NSM_MODEL_ROWS;
-    fill_columns(survey, source, relation, arena, object);
-    fill_key(relation, arena, object);
-    fill_format(survey, relation, arena, object);
-    object->n_bytes = relation->table_bytes;
-    object->n_records = estimate_rows(relation, block_bytes);
-    object->is_exact = relation->heap_bytes == 0;
-    /* Where the server does not count, any transaction anywhere may have changed it. */
-    object->version =
-        survey->catalog.counts_changes
-            ? nsm_arena_printf(arena, "%llu/%llu", (unsigned long long)relation->filenode,
-                               (unsigned long long)relation->n_changes)
-            : nsm_arena_printf(arena, "xid %s", survey->catalog.next_xid);
+    nsm_pg_object_fill(&survey->catalog, relation, is_other_kind(source), &source->census.arena,
+                       object);
     state->tables[source->census.n_objects - 1] = (struct nsm_pg_table){
         .oid = relation->oid,
         .filenode = relation->filenode,
-        .n_blocks = relation->heap_bytes / block_bytes,
+        .n_blocks = relation->heap_bytes / survey->catalog.block_bytes,
         .owner = nsm_arena_strdup(&state->arena, relation->owner),
     };
 }
@@ -663,21 +480,6 @@ static struct nsm_error *survey_all(struct survey *survey, struct nsm_source **s
     return nsm_pg_exec(survey->conn, survey->ctx, "COMMIT");
 }
 
-/* Whether other sessions changed something so lately that the statistics may not show it yet. */
-static struct nsm_error *wait_for_statistics(struct nsm_pg_backend *pg, struct nsm_context *ctx)
-{
-    static const char sql[] =
-        "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database()"
-        " AND pid <> pg_backend_pid() AND backend_type = 'client backend'"
-        " AND application_name <> 'nsmigrate'"
-        " AND (state_change IS NULL OR state_change > clock_timestamp() - interval '11 s'))";
-    PGresult *result NSM_CLEANUP(nsm_pg_resultp) = NULL;
-    struct nsm_pg_conn *conn NSM_CLEANUP(nsm_pg_releasep) = NULL;
-    NSM_TRY(nsm_pg_acquire(pg, ctx, &conn));
-    NSM_TRY(nsm_pg_query(conn, ctx, sql, NULL, 0, &result));
-    return nsm_pg_get_bool(result, 0, 0) ? nsm_sleep(ctx, STATISTICS_LAG_NS) : NULL;
-}
-
 static struct nsm_error *make_states(struct nsm_pg_backend *pg, struct nsm_context *ctx,
                                      struct nsm_source **sources, size_t n_sources,
                                      struct nsm_arena *arena, const char **ret_snapshot_id)
@@ -697,13 +499,13 @@ static struct nsm_error *make_states(struct nsm_pg_backend *pg, struct nsm_conte
     }
     if (!needs_snapshot)
         return NULL;
-    NSM_TRY(take_snapshot(pg, ctx, arena, ret_snapshot_id));
+    NSM_TRY(nsm_pg_take_snapshot(pg, ctx, arena, ret_snapshot_id));
     for (size_t i = 0; i < n_sources; i++) {
         struct nsm_pg_source *const state = sources[i]->state;
         if (!sources[i]->written)
             state->snapshot_id = nsm_arena_strdup(&state->arena, *ret_snapshot_id);
     }
-    return is_resumed ? wait_for_statistics(pg, ctx) : NULL;
+    return is_resumed ? nsm_pg_wait_for_statistics(pg, ctx) : NULL;
 }
 
 static void survey_release(struct survey *survey)
@@ -732,31 +534,4 @@ void nsm_pg_release_source(struct nsm_source *source)
     nsm_arena_release(&state->arena);
     free(state);
     source->state = NULL;
-}
-
-/* ---- names for for_each ---- */
-
-struct nsm_error *nsm_pg_list(struct nsm_backend *backend, struct nsm_context *ctx, const char *key,
-                              const char *glob, nsm_name_fn *fn, void *arg)
-{
-    static const char schemas[] =
-        "SELECT n.nspname FROM pg_namespace n WHERE n.nspname !~ '^pg_'"
-        " AND n.nspname NOT IN ('information_schema', 'nsmigrate') ORDER BY 1";
-    static const char tables[] =
-        "SELECT n.nspname || '.' || c.relname FROM pg_class c"
-        " JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname !~ '^pg_'"
-        " AND n.nspname NOT IN ('information_schema', 'nsmigrate') AND c.relkind IN ('r', 'p')"
-        " AND NOT c.relispartition AND strpos(n.nspname || c.relname, '.') = 0"
-        " AND strpos(n.nspname || c.relname, '\"') = 0 ORDER BY n.nspname, c.relname";
-    struct nsm_pg_conn *conn NSM_CLEANUP(nsm_pg_releasep) = NULL;
-    PGresult *result NSM_CLEANUP(nsm_pg_resultp) = NULL;
-    NSM_TRY(nsm_pg_acquire((struct nsm_pg_backend *)backend, ctx, &conn));
-    NSM_TRY(
-        nsm_pg_query(conn, ctx, strcmp(key, "schema") == 0 ? schemas : tables, NULL, 0, &result));
-    for (int row = 0; row < PQntuples(result); row++) {
-        const char *const name = PQgetvalue(result, row, 0);
-        if (nsm_glob_matches(nsm_str_of(glob), nsm_str_of(name)))
-            fn(arg, name);
-    }
-    return NULL;
 }

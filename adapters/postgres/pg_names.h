@@ -1,0 +1,28 @@
+/*
+ * Which table each object goes to.
+ *
+ * Threads: one per destination.
+ */
+#ifndef NSM_ADAPTERS_POSTGRES_PG_NAMES_H
+#define NSM_ADAPTERS_POSTGRES_PG_NAMES_H
+
+#include "adapters/postgres/pg_target.h"
+
+/* Adds a finding to a destination. */
+#define REFUSE(destination, ...) \
+ nsm_findings_add(&(destination)->target.findings, NSM_FINDING_REFUSAL, "", 1, __VA_ARGS__)
+#define NOTE(destination, ...) \
+ nsm_findings_add(&(destination)->target.findings, NSM_FINDING_NOTE, "", 1, __VA_ARGS__)
+
+bool nsm_pg_is_from_postgres(const struct nsm_destination *destination);
+/* What survey left, when the source is a Postgres that the core shows; else NULL. */
+const struct nsm_pg_source *nsm_pg_source_of(const struct nsm_destination *destination);
+
+/* Makes the destination's state, with the names of all tables and the rename that leads to them. What
+ * can't be named so is a REFUSAL; NSM_E_INVALID for an option that is none. */
+struct nsm_error *nsm_pg_name_targets(struct nsm_destination *destination) NSM_MUST_USE;
+
+/* A REFUSAL for each table that two objects go to, of whatever namespaces. */
+void nsm_pg_find_collisions(struct nsm_destination **destinations, size_t n_destinations);
+
+#endif

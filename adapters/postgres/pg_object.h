@@ -1,0 +1,17 @@
+/*
+ * A table of the catalog as an object of a census.
+ *
+ * Threads: no state.
+ */
+#ifndef NSM_ADAPTERS_POSTGRES_PG_OBJECT_H
+#define NSM_ADAPTERS_POSTGRES_PG_OBJECT_H
+
+#include "adapters/postgres/pg_catalog.h"
+
+/* Fills all but the statistics' exactness. `is_other_kind`: for a destination that is no Postgres,
+ * which does not compute generated columns itself. */
+void nsm_pg_object_fill(const struct nsm_pg_catalog *catalog,
+                        const struct nsm_pg_relation *relation, bool is_other_kind,
+                        struct nsm_arena *arena, struct nsm_object *object);
+
+#endif
