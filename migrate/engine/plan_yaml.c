@@ -159,18 +159,24 @@ static struct nsm_error *mark_error(const struct builder *builder, yaml_mark_t m
                           message);
 }
 
-/* Whether the blanks that line (from 0) begins with have a tab among them. */
-static bool is_indented_with_tab(struct nsm_str yaml, size_t line)
+/* Line `line`, counted from 0; empty when there is none. */
+static struct nsm_str find_line(struct nsm_str yaml, size_t line)
 {
     struct nsm_str rest = yaml;
     for (size_t i = 0; i < line && rest.len > 0; i++) {
         const char *const end = memchr(rest.ptr, '\n', rest.len);
         rest = nsm_str_skip(rest, end ? (size_t)(end - rest.ptr) + 1 : rest.len);
     }
+    const char *const end = rest.len > 0 ? memchr(rest.ptr, '\n', rest.len) : NULL;
+    return (struct nsm_str){.ptr = rest.ptr, .len = end ? (size_t)(end - rest.ptr) : rest.len};
+}
+
+static bool is_indented_with_tab(struct nsm_str line)
+{
     size_t n_spaces = 0;
-    while (n_spaces < rest.len && rest.ptr[n_spaces] == ' ')
+    while (n_spaces < line.len && line.ptr[n_spaces] == ' ')
         n_spaces++;
-    return n_spaces < rest.len && rest.ptr[n_spaces] == '\t';
+    return n_spaces < line.len && line.ptr[n_spaces] == '\t';
 }
 
 static struct nsm_error *parser_error(const struct builder *builder)
@@ -178,7 +184,8 @@ static struct nsm_error *parser_error(const struct builder *builder)
     const yaml_parser_t *const parser = &builder->parser;
     if (parser->error == YAML_MEMORY_ERROR)
         return nsm_error_new(NSM_E_NOMEM, "%s: no memory left", builder->path);
-    if (is_indented_with_tab(builder->yaml, parser->problem_mark.line))
+    const struct nsm_str line = find_line(builder->yaml, parser->problem_mark.line);
+    if (is_indented_with_tab(line))
         return mark_error(builder, parser->problem_mark,
                           "a tab can't indent YAML; use spaces instead");
     NSM_CLEANUP(nsm_buf_release) struct nsm_buf message = NSM_BUF_TEXT;
@@ -186,6 +193,8 @@ static struct nsm_error *parser_error(const struct builder *builder)
     if (parser->context)
         nsm_buf_printf(&message, " %s that begins in line %zu", parser->context,
                        parser->context_mark.line + 1);
+    if (line.len > 0 && memmem(line.ptr, line.len, "${", 2))
+        nsm_buf_append_cstr(&message, "; inside { } or [ ], a value with ${...} needs quotes");
     return mark_error(builder, parser->problem_mark, message.ptr);
 }
 
