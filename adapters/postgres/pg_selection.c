@@ -54,7 +54,7 @@ struct nsm_error *nsm_pg_pattern_parse(struct nsm_arena *arena, const char *text
         parts[n] = nsm_arena_copy(arena, nsm_buf_view(&part)).ptr;
         globs[n] = allow_globs && !is_quoted && is_glob(parts[n]);
         n++;
-        if (!rest.len)
+        if (!rest.len || n == 2)
             break;
         is_good = is_good && rest.ptr[0] == '.';
         rest = nsm_str_skip(rest, 1);
