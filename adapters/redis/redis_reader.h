@@ -45,6 +45,7 @@ struct nsm_redis_slicing {
     enum nsm_kind kind;
     int64_t expires_at_ms;
     uint64_t position;      /* of the next slice: bytes, items */
+    uint64_t n_items;       /* that the next slice is to have, but for strings */
     struct nsm_buf cursor;  /* of HSCAN and SSCAN; the id of the next entry of a stream */
     struct nsm_arena arena; /* what follows */
     const struct nsm_redis_reply *info, *groups; /* of a stream */

@@ -9,8 +9,14 @@
  */
 #include "adapters/redis/redis_reader.h"
 
+#include <inttypes.h>
+
 #include "migrate/base/alloc.h"
 #include "migrate/base/parse.h"
+
+/* Of a slice whose number of items follows their size. */
+#define MIN_ITEMS 16
+#define MAX_ITEMS 16384
 
 static struct nsm_redis_slot *slot_of(struct nsm_redis_reader *reader)
 {
@@ -67,17 +73,17 @@ static struct nsm_error *ask(struct nsm_redis_reader *reader, struct nsm_context
     const struct nsm_str key = key_of(reader);
     const struct nsm_str cursor = nsm_buf_view(&reader->slicing.cursor);
     char text[24];
-    const int len = snprintf(text, sizeof(text), "%d", NSM_REDIS_SLICE_ITEMS);
+    const int len = snprintf(text, sizeof(text), "%" PRIu64, reader->slicing.n_items);
     const struct nsm_str count = {.ptr = text, .len = (size_t)len};
     switch (reader->slicing.kind) {
     case NSM_KIND_STRING:
         queue_range(reader, "GETRANGE", false, slice_bytes(reader));
         break;
     case NSM_KIND_LIST:
-        queue_range(reader, "LRANGE", false, NSM_REDIS_SLICE_ITEMS);
+        queue_range(reader, "LRANGE", false, reader->slicing.n_items);
         break;
     case NSM_KIND_ZSET:
-        queue_range(reader, "ZRANGE", true, NSM_REDIS_SLICE_ITEMS);
+        queue_range(reader, "ZRANGE", true, reader->slicing.n_items);
         break;
     case NSM_KIND_HASH:
         NSM_REDIS_COMMAND(conn, "HSCAN", key, cursor, NSM_STR_LIT("COUNT"), count);
@@ -92,7 +98,7 @@ static struct nsm_error *ask(struct nsm_redis_reader *reader, struct nsm_context
         nsm_redis_arg(conn, cursor);
         nsm_redis_arg_cstr(conn, "+");
         nsm_redis_arg_cstr(conn, "COUNT");
-        nsm_redis_arg_i64(conn, NSM_REDIS_SLICE_ITEMS + 1);
+        nsm_redis_arg_i64(conn, (int64_t)reader->slicing.n_items + 1);
         break;
     case NSM_KIND_ROW:
     case NSM_KIND_DUMP:
@@ -149,6 +155,7 @@ struct nsm_error *nsm_redis_slices_begin(struct nsm_redis_reader *reader, struct
     nsm_arena_clear(&slicing->arena);
     nsm_buf_clear(&slicing->cursor);
     slicing->position = 0;
+    slicing->n_items = NSM_REDIS_SLICE_ITEMS;
     slicing->is_active = true;
     slicing->is_begun = false;
     slicing->info = NULL;
@@ -223,9 +230,9 @@ static struct nsm_error *cut_range(struct nsm_redis_reader *reader,
 {
     if (reply->type != NSM_REDIS_ARRAY || reply->n_elements % width)
         return unexpected(reader, reply);
-    const size_t most = (size_t)NSM_REDIS_SLICE_ITEMS * width;
+    const size_t most = (size_t)reader->slicing.n_items * width;
     const bool has_more = reply->n_elements > most;
-    reader->slicing.position += NSM_REDIS_SLICE_ITEMS;
+    reader->slicing.position += reader->slicing.n_items;
     *ret = (struct slice){
         .items = reply->elements,
         .n_items = has_more ? most : reply->n_elements,
@@ -299,6 +306,20 @@ static struct nsm_error *take_slice(struct nsm_redis_reader *reader,
     return take_collection(reader, reply, batch, ret_has_more);
 }
 
+/* Makes the next slice about as large as a batch should be, whatever the size of the items. Between
+ * records, lists and streams keep to their number, for the digest. */
+static void adapt(struct nsm_redis_reader *reader, uint64_t n_bytes)
+{
+    struct nsm_redis_slicing *const slicing = &reader->slicing;
+    const bool is_ordered = slicing->kind == NSM_KIND_LIST || slicing->kind == NSM_KIND_STREAM;
+    if ((is_ordered && !is_dump(reader)) || n_bytes == 0)
+        return;
+    const uint64_t n_fitting = slicing->n_items * slice_bytes(reader) / n_bytes;
+    slicing->n_items = n_fitting < MIN_ITEMS   ? MIN_ITEMS
+                       : n_fitting > MAX_ITEMS ? MAX_ITEMS
+                                               : n_fitting;
+}
+
 static void finish_record(struct nsm_redis_reader *reader, struct nsm_batch *batch, bool has_more)
 {
     struct nsm_redis_slicing *const slicing = &reader->slicing;
@@ -308,7 +329,9 @@ static void finish_record(struct nsm_redis_reader *reader, struct nsm_batch *bat
     record->flags =
         (has_more ? NSM_RECORD_MORE : 0U) | (slicing->is_begun ? NSM_RECORD_CONTINUED : 0U);
     slicing->is_begun = true;
+    const uint64_t n_before = batch->n_bytes;
     nsm_batch_account(batch);
+    adapt(reader, batch->n_bytes - n_before);
 }
 
 static struct nsm_error *is_gone(struct nsm_redis_reader *reader, struct nsm_batch *batch)

@@ -142,6 +142,12 @@ static struct nsm_error *open_writer(const struct copy *copy,
     return error;
 }
 
+static void send_signal(const struct drive *drive)
+{
+    if (drive->n_batches == drive->signal_after_batches)
+        assert_int_equal(kill(drive->signal_pid, drive->signal), 0);
+}
+
 /* Reads a part to its end into `writer` (NULL: reads only). */
 static struct nsm_error *pump(const struct copy *copy, struct nsm_read_request *request,
                               struct nsm_writer *writer)
@@ -159,8 +165,7 @@ static struct nsm_error *pump(const struct copy *copy, struct nsm_read_request *
         count(drive, &batch, copy->source->census.prefix.len);
         if (writer)
             NSM_TRY(adapter->write(writer, copy->ctx, &batch));
-        if (drive->n_batches == drive->signal_after_batches)
-            assert_int_equal(kill(drive->signal_pid, drive->signal), 0);
+        send_signal(drive);
         if (n == drive->stop_after_batches && batch.resume.len && !is_end) {
             close_reader(&reader);
             snprintf(token, sizeof(token), "%.*s", NSM_STR_ARG(batch.resume));
