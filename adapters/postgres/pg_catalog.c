@@ -131,7 +131,7 @@ static struct nsm_error *load_relations(struct nsm_pg_conn *conn, struct nsm_con
         " COALESCE(pg_relation_filenode(c.oid), 0),"
         " CASE WHEN c.relkind = 'r' THEN pg_stat_get_tuples_inserted(c.oid)"
         "  + pg_stat_get_tuples_updated(c.oid) + pg_stat_get_tuples_deleted(c.oid) ELSE 0 END,"
-        " has_schema_privilege(n.oid, 'USAGE') AND has_any_column_privilege(c.oid, 'SELECT'),"
+        " has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT'),"
         " row_security_active(c.oid), pg_get_userbyid(c.relowner),"
         " EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass"
         "  AND d.objid = c.oid AND d.deptype = 'e'),"

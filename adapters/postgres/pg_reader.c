@@ -1,6 +1,8 @@
 /*
  * A reader asks once: COPY streams, so the next rows are always on their way. Nothing is decoded in
- * lane pgcopy; the only thing taken off is the header and the trailer of the binary stream.
+ * lane pgcopy; all that is taken off is the header and the trailer of the binary stream, and the last
+ * column, which is ours: the row's place in the table (ctid). Scans are kept to those that go through
+ * a table in that order, so a place tells what lies behind it, and a part can be taken up there.
  *
  * A table that was rewritten or truncated after the survey looks empty to an older snapshot. The
  * COPY's own lock keeps that from happening while it runs; what happened before is found at its end
@@ -17,6 +19,7 @@
 #include "migrate/base/clock.h"
 #include "migrate/base/parse.h"
 
+/* "a-b" or "a-". */
 static struct nsm_error *parse_range(struct nsm_str range, uint64_t *ret_begin, uint64_t *ret_end,
                                      bool *ret_is_open)
 {
@@ -30,33 +33,99 @@ static struct nsm_error *parse_range(struct nsm_str range, uint64_t *ret_begin, 
     return NULL;
 }
 
-struct nsm_error *nsm_pg_write_copy_out(struct nsm_buf *sql, const struct nsm_object *object,
-                                        struct nsm_str range, const char *where, bool is_binary)
+/* "(block,offset)", and nothing else, because it becomes part of a statement. */
+static struct nsm_error *check_place(struct nsm_str place)
 {
-    nsm_buf_append_cstr(sql, "COPY (SELECT ");
-    for (size_t i = 0; i < object->n_columns; i++) {
-        if (i)
-            nsm_buf_append_cstr(sql, ", ");
-        nsm_pg_quote_ident(sql, object->columns[i].name);
-    }
-    nsm_buf_append_cstr(sql, " FROM ONLY ");
-    nsm_pg_quote_qualified(sql, object->schema, object->name);
+    const char *const comma = place.len ? memchr(place.ptr, ',', place.len) : NULL;
+    uint64_t block = 0;
+    uint64_t offset = 0;
+    if (!comma || place.ptr[0] != '(' || place.ptr[place.len - 1] != ')')
+        return nsm_error_new(NSM_E_CORRUPT, "the place to continue from is none in a table");
+    const struct nsm_str first = {place.ptr + 1, (size_t)(comma - place.ptr) - 1};
+    const struct nsm_str second = {comma + 1, (size_t)(place.ptr + place.len - comma) - 2};
+    if (!nsm_parse_u64(first, &block) || !nsm_parse_u64(second, &offset) || block > UINT32_MAX ||
+        offset > UINT16_MAX)
+        return nsm_error_new(NSM_E_CORRUPT, "the place to continue from is none in a table");
+    return NULL;
+}
+
+static struct nsm_error *write_condition(struct nsm_buf *sql, const struct nsm_pg_piece *piece)
+{
     const char *glue = " WHERE ";
-    if (range.len) {
-        uint64_t begin = 0;
-        uint64_t end = 0;
-        bool is_open = false;
-        NSM_TRY(parse_range(range, &begin, &end, &is_open));
+    uint64_t begin = 0;
+    uint64_t end = 0;
+    bool is_open = true;
+    if (piece->range.len)
+        NSM_TRY(parse_range(piece->range, &begin, &end, &is_open));
+    if (piece->behind.len) {
+        NSM_TRY(check_place(piece->behind));
+        nsm_buf_printf(sql, "%sctid > '%.*s'::tid", glue, NSM_STR_ARG(piece->behind));
+        glue = " AND ";
+    } else if (piece->range.len) {
         nsm_buf_printf(sql, "%sctid >= '(%llu,0)'::tid", glue, (unsigned long long)begin);
-        if (!is_open)
-            nsm_buf_printf(sql, " AND ctid < '(%llu,0)'::tid", (unsigned long long)end);
+        glue = " AND ";
+    }
+    if (!is_open) {
+        nsm_buf_printf(sql, "%sctid < '(%llu,0)'::tid", glue, (unsigned long long)end);
         glue = " AND ";
     }
     /* The line's end closes a comment in the plan's condition. */
-    if (where)
-        nsm_buf_printf(sql, "%s(%s\n)", glue, where);
+    if (piece->where)
+        nsm_buf_printf(sql, "%s(%s\n)", glue, piece->where);
+    return NULL;
+}
+
+struct nsm_error *nsm_pg_write_copy_out(struct nsm_buf *sql, const struct nsm_object *object,
+                                        const struct nsm_pg_piece *piece, bool is_binary)
+{
+    nsm_buf_append_cstr(sql, "COPY (SELECT ");
+    for (size_t i = 0; i < object->n_columns; i++) {
+        nsm_pg_quote_ident(sql, object->columns[i].name);
+        nsm_buf_append_cstr(sql, ", ");
+    }
+    nsm_buf_append_cstr(sql, "ctid FROM ONLY ");
+    nsm_pg_quote_qualified(sql, object->schema, object->name);
+    NSM_TRY(write_condition(sql, piece));
     nsm_buf_printf(sql, ") TO STDOUT (FORMAT %s)", is_binary ? "binary" : "text");
     return nsm_buf_error(sql);
+}
+
+bool nsm_pg_cut_place_binary(char *row, size_t *len, char *ret_place)
+{
+    const size_t n_field = 4 + 6;
+    if (*len < 2 + n_field)
+        return false;
+    const unsigned char *const head = (const unsigned char *)row;
+    const unsigned char *const field = head + *len - n_field;
+    const unsigned n_fields = (unsigned)head[0] << 8 | head[1];
+    if (n_fields == 0 || n_fields > INT16_MAX || field[0] || field[1] || field[2] || field[3] != 6)
+        return false;
+    const unsigned char *const place = field + 4;
+    (void)snprintf(ret_place, NSM_PG_PLACE_BYTES, "(%u,%u)",
+                   (unsigned)place[0] << 24 | (unsigned)place[1] << 16 | (unsigned)place[2] << 8 |
+                       place[3],
+                   (unsigned)place[4] << 8 | place[5]);
+    row[0] = (char)(unsigned char)((n_fields - 1) >> 8);
+    row[1] = (char)(unsigned char)((n_fields - 1) & 255);
+    *len -= n_field;
+    return true;
+}
+
+bool nsm_pg_cut_place_text(char *row, size_t *len, char *ret_place)
+{
+    if (*len == 0 || row[*len - 1] != '\n')
+        return false;
+    const char *const tab = memrchr(row, '\t', *len);
+    const size_t begin = tab ? (size_t)(tab - row) : 0;
+    const size_t place = tab ? begin + 1 : 0;
+    const size_t n = *len - 1 - place;
+    if (n >= NSM_PG_PLACE_BYTES)
+        return false;
+    memcpy(ret_place, row + place, n);
+    ret_place[n] = '\0';
+    row[begin] = '\n';
+    *len = begin + 1;
+    return true;
 }
 
 /* Waits for the server to begin sending. */
@@ -75,10 +144,18 @@ static struct nsm_error *open_conn(struct nsm_pg_reader *pg, struct nsm_context 
 {
     const struct nsm_read_request *const request = pg->base.request;
     const struct nsm_pg_source *const state = request->source->state;
-    NSM_TRY(nsm_pg_begin_read(pg->conn, ctx, state->snapshot_id));
+    const struct nsm_pg_piece piece = {
+        .range = request->part->range,
+        .behind = request->resume,
+        .where = state->selection.where,
+    };
     struct nsm_buf sql NSM_CLEANUP(nsm_buf_release) = NSM_BUF_TEXT;
-    NSM_TRY(nsm_pg_write_copy_out(&sql, request->object, request->part->range,
-                                  state->selection.where, pg->is_binary));
+    NSM_TRY(nsm_pg_write_copy_out(&sql, request->object, &piece, pg->is_binary));
+    NSM_TRY(nsm_pg_begin_read(pg->conn, ctx, state->snapshot_id));
+    /* Nothing but scans in the order of the table; a bitmap's is one too. */
+    NSM_TRY(nsm_pg_exec(pg->conn, ctx,
+                        "SET LOCAL enable_indexscan = off; SET LOCAL enable_indexonlyscan = off;"
+                        "SET LOCAL max_parallel_workers_per_gather = 0"));
     return start_copy(pg, ctx, sql.ptr);
 }
 
@@ -88,8 +165,6 @@ struct nsm_error *nsm_pg_reader_open(struct nsm_reader *reader, struct nsm_conte
     const struct nsm_read_request *const request = reader->request;
     pg->is_binary =
         request->lane == NSM_LANE_PGCOPY && strcmp(request->object->format, "binary") == 0;
-    if (request->resume.len)
-        return nsm_error_new(NSM_E_CORRUPT, "a part of a table has no place to continue from");
     NSM_TRY(nsm_pg_acquire((struct nsm_pg_backend *)reader->backend, ctx, &pg->conn));
     struct nsm_error *const error = open_conn(pg, ctx);
     if (!error)
@@ -149,20 +224,23 @@ struct nsm_error *nsm_pg_read_row(struct nsm_batch *batch, const struct nsm_obje
     return NULL;
 }
 
-static struct nsm_error *add_row(struct nsm_pg_reader *pg, struct nsm_batch *batch,
-                                 struct nsm_str row)
+static struct nsm_error *add_row(struct nsm_pg_reader *pg, struct nsm_batch *batch, char *row,
+                                 size_t len)
 {
-    const struct nsm_object *const object = pg->base.request->object;
-    if (pg->is_binary && !pg->has_begun) {
-        if (!nsm_pg_binary_skip_header(&row))
-            return nsm_error_new(NSM_E_INTERNAL, "the server sent no header of binary COPY data");
-    }
+    struct nsm_str view = {.ptr = row, .len = len};
+    if (pg->is_binary && !pg->has_begun && !nsm_pg_binary_skip_header(&view))
+        return nsm_error_new(NSM_E_INTERNAL, "the server sent no header of binary COPY data");
     pg->has_begun = true;
-    if (pg->is_binary && (nsm_pg_binary_is_trailer(row) || row.len == 0))
+    if (pg->is_binary && (nsm_pg_binary_is_trailer(view) || view.len == 0))
         return NULL;
+    char *const begin = row + (len - view.len);
+    const bool is_cut = pg->is_binary ? nsm_pg_cut_place_binary(begin, &view.len, pg->place)
+                                      : nsm_pg_cut_place_text(begin, &view.len, pg->place);
+    if (!is_cut)
+        return nsm_error_new(NSM_E_INTERNAL, "the server sent a row without its place");
     if (pg->base.request->lane == NSM_LANE_PGCOPY)
-        return nsm_batch_add_raw(batch, row);
-    return nsm_pg_read_row(batch, object, row);
+        return nsm_batch_add_raw(batch, view);
+    return nsm_pg_read_row(batch, pg->base.request->object, view);
 }
 
 /* ---- the end of a part ---- */
@@ -220,8 +298,7 @@ static struct nsm_error *take_rows(struct nsm_pg_reader *pg, struct nsm_batch *b
             *ret_is_over = true;
             return NULL;
         }
-        struct nsm_error *const error =
-            add_row(pg, batch, (struct nsm_str){.ptr = row, .len = (size_t)len});
+        struct nsm_error *const error = add_row(pg, batch, row, (size_t)len);
         PQfreemem(row);
         if (error)
             return error;
@@ -258,6 +335,8 @@ struct nsm_error *nsm_pg_read(struct nsm_reader *reader, struct nsm_context *ctx
     const struct nsm_object *const object = reader->request->object;
     if (!pg->is_end)
         NSM_TRY_WRAP(fill(pg, ctx, batch), "read table %s.%s", object->schema, object->name);
+    const struct nsm_str place = nsm_str_of(pg->place);
+    batch->resume = nsm_batch_copy(batch, place.len ? place : reader->request->resume);
     *ret_is_end = pg->is_end;
     return NULL;
 }

@@ -9,12 +9,16 @@
 
 #include "adapters/postgres/pg_conn.h"
 
+/* "(4294967295,65535)" and a NUL. */
+#define NSM_PG_PLACE_BYTES 24
+
 struct nsm_pg_reader {
     struct nsm_reader base;
     struct nsm_pg_conn *conn;
     bool is_binary; /* the form that COPY sends */
     bool has_begun; /* the first piece, with the header, has come */
     bool is_end;
+    char place[NSM_PG_PLACE_BYTES]; /* of the last row, as the server writes a tid; "" before it */
 };
 
 struct nsm_error *nsm_pg_reader_open(struct nsm_reader *reader, struct nsm_context *ctx)
@@ -28,9 +32,20 @@ void nsm_pg_reader_close(struct nsm_reader *reader);
 struct nsm_error *nsm_pg_read_row(struct nsm_batch *batch, const struct nsm_object *object,
                                   struct nsm_str row) NSM_MUST_USE;
 
-/* Appends the COPY statement of a part. NSM_E_CORRUPT for a range that is not one. */
+/* Which rows of a table. */
+struct nsm_pg_piece {
+    struct nsm_str range;  /* of blocks, "a-b" or "a-"; empty: all */
+    struct nsm_str behind; /* only rows behind this place; empty: all of the range */
+    const char *where;     /* NULL: all */
+};
+/* Appends the COPY statement; its last column is the row's place. NSM_E_CORRUPT for a range or a place
+ * that is none. */
 struct nsm_error *nsm_pg_write_copy_out(struct nsm_buf *sql, const struct nsm_object *object,
-                                        struct nsm_str range, const char *where, bool is_binary)
+                                        const struct nsm_pg_piece *piece, bool is_binary)
     NSM_MUST_USE;
+
+/* Cut the last column, the place, off a row of COPY data, in its memory; false when there is none. */
+bool nsm_pg_cut_place_binary(char *row, size_t *len, char *ret_place) NSM_MUST_USE;
+bool nsm_pg_cut_place_text(char *row, size_t *len, char *ret_place) NSM_MUST_USE;
 
 #endif

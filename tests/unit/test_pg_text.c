@@ -200,27 +200,88 @@ static void test_rows(void **state)
     nsm_batch_release(&batch);
 }
 
-static void test_copy_statement(void **state)
+static void check_copy_out(const struct nsm_pg_piece *piece, const char *expected)
 {
-    (void)state;
     struct nsm_column columns[] = {{.name = "a\"b"}, {.name = "c"}};
     const struct nsm_object object = {
         .schema = "s", .name = "t", .columns = columns, .n_columns = 2};
     struct nsm_buf sql NSM_CLEANUP(nsm_buf_release) = NSM_BUF_TEXT;
-    assert_null(nsm_pg_write_copy_out(&sql, &object, NSM_STR_LIT("10-20"), "c > 1 -- x", true));
-    assert_string_equal(sql.ptr,
-                        "COPY (SELECT \"a\"\"b\", \"c\" FROM ONLY \"s\".\"t\" WHERE ctid >= "
-                        "'(10,0)'::tid AND ctid < '(20,0)'::tid AND (c > 1 -- x\n)) TO "
-                        "STDOUT (FORMAT binary)");
-    nsm_buf_clear(&sql);
-    assert_null(nsm_pg_write_copy_out(&sql, &object, NSM_STR_LIT("20-"), NULL, false));
-    assert_non_null(strstr(sql.ptr, "WHERE ctid >= '(20,0)'::tid) TO STDOUT (FORMAT text)"));
-    const char *const bad[] = {"x", "1", "-", "1-x", "-2", "1;2-3"};
-    for (size_t i = 0; i < NSM_COUNT_OF(bad); i++) {
-        nsm_buf_clear(&sql);
-        assert_code(nsm_pg_write_copy_out(&sql, &object, nsm_str_of(bad[i]), NULL, false),
+    assert_null(nsm_pg_write_copy_out(&sql, &object, piece, true));
+    struct nsm_buf whole NSM_CLEANUP(nsm_buf_release) = NSM_BUF_TEXT;
+    nsm_buf_printf(&whole,
+                   "COPY (SELECT \"a\"\"b\", \"c\", ctid FROM ONLY \"s\".\"t\"%s) TO STDOUT "
+                   "(FORMAT binary)",
+                   expected);
+    assert_string_equal(sql.ptr, whole.ptr);
+}
+
+static void test_copy_statement(void **state)
+{
+    (void)state;
+    check_copy_out(&(struct nsm_pg_piece){0}, "");
+    check_copy_out(&(struct nsm_pg_piece){.range = NSM_STR_LIT("10-20"), .where = "c > 1 -- x"},
+                   " WHERE ctid >= '(10,0)'::tid AND ctid < '(20,0)'::tid AND (c > 1 -- x\n)");
+    check_copy_out(&(struct nsm_pg_piece){.range = NSM_STR_LIT("20-")},
+                   " WHERE ctid >= '(20,0)'::tid");
+    check_copy_out(
+        &(struct nsm_pg_piece){.range = NSM_STR_LIT("20-"), .behind = NSM_STR_LIT("(21,7)")},
+        " WHERE ctid > '(21,7)'::tid");
+    check_copy_out(&(struct nsm_pg_piece){.range = NSM_STR_LIT("20-30"),
+                                          .behind = NSM_STR_LIT("(21,7)"),
+                                          .where = "x"},
+                   " WHERE ctid > '(21,7)'::tid AND ctid < '(30,0)'::tid AND (x\n)");
+    check_copy_out(&(struct nsm_pg_piece){.where = "x"}, " WHERE (x\n)");
+}
+
+static void test_bad_pieces(void **state)
+{
+    (void)state;
+    const struct nsm_object object = {.schema = "s", .name = "t"};
+    struct nsm_buf sql NSM_CLEANUP(nsm_buf_release) = NSM_BUF_TEXT;
+    const char *const ranges[] = {"x", "1", "-", "1-x", "-2", "1;2-3"};
+    for (size_t i = 0; i < NSM_COUNT_OF(ranges); i++)
+        assert_code(nsm_pg_write_copy_out(&sql, &object,
+                                          &(struct nsm_pg_piece){.range = nsm_str_of(ranges[i])},
+                                          false),
                     NSM_E_CORRUPT, "range");
-    }
+    const char *const places[] = {"(",    "()",     "(1)",       "(1,)",           "(,1)",
+                                  "1,1",  "(1,1)'", "(1,65536)", "(4294967296,1)", "(-1,1)",
+                                  "(1,1", ",",      "(1,1,1)"};
+    for (size_t i = 0; i < NSM_COUNT_OF(places); i++)
+        assert_code(nsm_pg_write_copy_out(&sql, &object,
+                                          &(struct nsm_pg_piece){.behind = nsm_str_of(places[i])},
+                                          false),
+                    NSM_E_CORRUPT, "place");
+}
+
+static void test_places(void **state)
+{
+    (void)state;
+    char place[NSM_PG_PLACE_BYTES];
+    char binary[] = "\0\2\0\0\0\1x\0\0\0\6\0\1\0\2\1\3";
+    size_t len = sizeof(binary) - 1;
+    assert_true(nsm_pg_cut_place_binary(binary, &len, place));
+    assert_str((struct nsm_str){binary, len}, "\0\1\0\0\0\1x", 7);
+    assert_string_equal(place, "(65538,259)");
+    assert_false(nsm_pg_cut_place_binary(binary, &len, place));
+    char no_place[] = "\0\1\377\377\377\377123456";
+    len = sizeof(no_place) - 1;
+    assert_false(nsm_pg_cut_place_binary(no_place, &len, place));
+    char text[] = "a\t\\t\t(4294967295,65535)\n";
+    len = strlen(text);
+    assert_true(nsm_pg_cut_place_text(text, &len, place));
+    assert_str((struct nsm_str){text, len}, "a\t\\t\n", 5);
+    assert_string_equal(place, "(4294967295,65535)");
+    char alone[] = "(0,1)\n";
+    len = strlen(alone);
+    assert_true(nsm_pg_cut_place_text(alone, &len, place));
+    assert_str((struct nsm_str){alone, len}, "\n", 1);
+    assert_string_equal(place, "(0,1)");
+    len = 0;
+    assert_false(nsm_pg_cut_place_text(alone, &len, place));
+    char longer[] = "a\tsomething that is no place at all\n";
+    len = strlen(longer);
+    assert_false(nsm_pg_cut_place_text(longer, &len, place));
 }
 
 static void test_patterns(void **state)
@@ -255,6 +316,7 @@ int main(void)
         cmocka_unit_test(test_read_field), cmocka_unit_test(test_round_trip),
         cmocka_unit_test(test_bytea),      cmocka_unit_test(test_binary),
         cmocka_unit_test(test_rows),       cmocka_unit_test(test_copy_statement),
+        cmocka_unit_test(test_bad_pieces), cmocka_unit_test(test_places),
         cmocka_unit_test(test_patterns),
     };
     return cmocka_run_group_tests_name("pg_text", tests, NULL, NULL);
