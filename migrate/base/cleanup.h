@@ -25,10 +25,10 @@ nsm_stolen_;                                           \
 
 /* Defines `free_fn##p`, the form that NSM_CLEANUP takes, for a `free_fn(type *)` that accepts NULL.
  */
-#define NSM_DEFINE_CLEANUP(type, free_fn)                         \
- __attribute__((unused)) static inline void free_fn##p(type **at) \
- {                                                                \
-  free_fn(*at);                                                   \
+#define NSM_DEFINE_CLEANUP(type, free_fn)                                     \
+ __attribute__((unused)) static inline void free_fn##p(__typeof__(type) **at) \
+ {                                                                            \
+  free_fn(*at);                                                               \
  }
 
 #define NSM_COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))

@@ -130,7 +130,7 @@ enum nsm_lane nsm_lane_choose(const struct nsm_adapter *source,
 struct nsm_error *nsm_task_run(struct nsm_context *ctx, void *arg) NSM_MUST_USE;
 
 /* Copies what is left of a part, with retries. */
-struct nsm_error *nsm_copy_part(struct nsm_ns *ns, struct nsm_context *ctx, size_t part)
+struct nsm_error *nsm_copy_part(struct nsm_ns *ns, struct nsm_context *ctx, size_t index)
     NSM_MUST_USE;
 
 /* Compares both sides and fills the namespace's differences. NSM_VERIFY_AFTER_COPY: the source's digests are those of the copy. */

@@ -47,7 +47,7 @@ static struct nsm_error *start_new_run(struct nsm_ledger *ledger, const struct n
     const int64_t now_ms = nsm_wall_ms();
     struct nsm_ledger_run run = {
         .run_id = run_id, .fingerprint = fingerprint, .started_ms = now_ms, .updated_ms = now_ms};
-    NSM_TRY(nsm_ledger_folder_clear_work(&ledger->folder));
+    NSM_TRY(nsm_folder_clear(ledger->folder.work_path));
     NSM_TRY(nsm_ledger_db_begin(&ledger->db));
     nsm_error_ignore(nsm_ledger_apply_new_run(&ledger->db, &run)); /* commit reports it */
     NSM_TRY(nsm_ledger_db_commit(&ledger->db));
@@ -388,7 +388,7 @@ struct nsm_error *nsm_ledger_set_complete(struct nsm_ledger *ledger)
     NSM_TRY(nsm_ledger_writer_call(&ledger->writer, nsm_ledger_apply_complete, NULL,
                                    NSM_LEDGER_CALL_WRITES | NSM_LEDGER_CALL_POWER_SAFE));
     atomic_store(&ledger->is_complete, true);
-    return nsm_ledger_folder_clear_work(&ledger->folder);
+    return nsm_folder_clear(ledger->folder.work_path);
 }
 
 bool nsm_ledger_is_complete(const struct nsm_ledger *ledger)

@@ -194,12 +194,11 @@ static int remove_entry(const char *path, const struct stat *st, int type, struc
     return ftw->level == 0 ? 0 : remove(path);
 }
 
-struct nsm_error *nsm_ledger_folder_clear_work(const struct nsm_ledger_folder *folder)
+struct nsm_error *nsm_folder_clear(const char *path)
 {
     /* Children before their folder; symbolic links are removed, never followed. It is unsafe only
      * where it changes the working directory. NOLINTNEXTLINE(concurrency-mt-unsafe) */
-    if (nftw(folder->work_path, remove_entry, 16, FTW_DEPTH | FTW_PHYS) != 0) {
-        return nsm_error_new(NSM_E_IO, "clear work folder %s: %m", folder->work_path);
-    }
+    if (nftw(path, remove_entry, 16, FTW_DEPTH | FTW_PHYS) != 0)
+        return nsm_error_new(NSM_E_IO, "clear folder %s: %m", path);
     return NULL;
 }

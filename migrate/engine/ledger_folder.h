@@ -38,7 +38,7 @@ struct nsm_error *nsm_ledger_folder_touch_db(const struct nsm_ledger_folder *fol
 /* Removes a database that is beyond use, with what SQLite keeps beside it. */
 struct nsm_error *nsm_ledger_folder_remove_db(const struct nsm_ledger_folder *folder) NSM_MUST_USE;
 
-/* Removes all that lies in work/, and keeps the folder. */
-struct nsm_error *nsm_ledger_folder_clear_work(const struct nsm_ledger_folder *folder) NSM_MUST_USE;
+/* Removes all that lies in a folder, and keeps the folder. */
+struct nsm_error *nsm_folder_clear(const char *path) NSM_MUST_USE;
 
 #endif

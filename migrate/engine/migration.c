@@ -2,13 +2,13 @@
  * A plan with its backends opened: making it, health, progress, and the small things that all of its steps share.
  */
 #include "migrate/engine/internal.h"
+#include "migrate/engine/ledger_folder.h"
 #include "migrate/engine/retry.h"
 
 #include "migrate/base/alloc.h"
 #include "migrate/base/clock.h"
 
 #include <assert.h>
-#include <ftw.h>
 #include <unistd.h>
 
 /* Parts are pieces of about this size: small enough that the last worker never works alone for long, large enough that opening one
@@ -214,15 +214,6 @@ struct nsm_error *nsm_migration_open(struct nsm_plan *plan, struct nsm_context *
 
 /* ---- freeing ---- */
 
-static int remove_entry(const char *path, const struct stat *status, int type, struct FTW *walk)
-{
-    (void)status;
-    (void)type;
-    (void)walk;
-    (void)remove(path);
-    return 0;
-}
-
 void nsm_ns_release(struct nsm_ns *ns)
 {
     nsm_arena_release(&ns->finish.arena);
@@ -276,7 +267,8 @@ void nsm_migration_free(struct nsm_migration *migration)
     nsm_checkpoints_free(migration->checkpoints);
     nsm_ledger_free(migration->ledger);
     if (migration->work_dir) {
-        (void)nftw(migration->work_dir, remove_entry, 8, FTW_DEPTH | FTW_PHYS);
+        nsm_error_ignore(nsm_folder_clear(migration->work_dir)); /* a temporary one */
+        (void)rmdir(migration->work_dir);
         free(migration->work_dir);
     }
     free(migration->run_id);

@@ -13,7 +13,7 @@ struct store_side {
     struct nsm_migration *migration;
     struct nsm_store *store;
     struct nsm_ns **namespaces;
-    size_t n, cap;
+    size_t n;
 };
 
 typedef struct nsm_error *ask_fn(struct nsm_context *ctx, struct store_side *side);
@@ -23,7 +23,7 @@ typedef struct nsm_error *ask_fn(struct nsm_context *ctx, struct store_side *sid
 static struct nsm_error *ask_sources(struct nsm_context *ctx, struct store_side *side)
 {
     NSM_CLEANUP(nsm_freep)
-    struct nsm_source **sources = nsm_xcalloc(side->n, sizeof(*sources));
+    struct nsm_source **sources = nsm_xcalloc(side->n, sizeof(struct nsm_source *));
     for (size_t at = 0; at < side->n; at++) {
         sources[at] = &side->namespaces[at]->source;
         nsm_source_close(sources[at]);
@@ -44,7 +44,7 @@ static void close_destination(struct nsm_destination *destination)
 static struct nsm_error *ask_destinations(struct nsm_context *ctx, struct store_side *side)
 {
     NSM_CLEANUP(nsm_freep)
-    struct nsm_destination **destinations = nsm_xcalloc(side->n, sizeof(*destinations));
+    struct nsm_destination **destinations = nsm_xcalloc(side->n, sizeof(struct nsm_destination *));
     for (size_t at = 0; at < side->n; at++) {
         destinations[at] = &side->namespaces[at]->destination;
         close_destination(destinations[at]);
@@ -123,7 +123,8 @@ static struct store_side *make_sides(struct nsm_migration *migration, enum side_
         struct store_side *const side = &sides[store - migration->stores];
         side->migration = migration;
         side->store = store;
-        NSM_GROW(side->namespaces, side->n, side->cap);
+        if (!side->namespaces)
+            side->namespaces = nsm_xcalloc(migration->n_namespaces, sizeof(struct nsm_ns *));
         side->namespaces[side->n++] = ns;
     }
     return sides;
