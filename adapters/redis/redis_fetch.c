@@ -127,11 +127,18 @@ void nsm_redis_fetch_queue(struct nsm_redis_reader *reader, const struct nsm_red
 /* ---- records ---- */
 
 struct nsm_record *nsm_redis_record_add(struct nsm_batch *batch, enum nsm_kind kind,
-                                        const struct nsm_redis_reply *items, size_t n_items)
+                                        const struct nsm_redis_items *pieces, size_t n_pieces)
 {
+    size_t n_items = 0;
+    for (size_t piece = 0; piece < n_pieces; piece++)
+        n_items += pieces[piece].n_elements;
     struct nsm_record *const record = nsm_batch_add(batch, kind, n_items);
-    for (size_t index = 0; index < n_items; index++)
-        record->items[index] = (struct nsm_value){.type = NSM_BYTES, .bytes = items[index].str};
+    struct nsm_value *at = record->items;
+    for (size_t piece = 0; piece < n_pieces; piece++) {
+        for (size_t index = 0; index < pieces[piece].n_elements; index++)
+            *at++ =
+                (struct nsm_value){.type = NSM_BYTES, .bytes = pieces[piece].elements[index].str};
+    }
     return record;
 }
 
@@ -204,14 +211,13 @@ static bool is_entry(const struct nsm_redis_reply *entry)
            entry->elements[1].type == NSM_REDIS_ARRAY && entry->elements[1].n_elements % 2 == 0;
 }
 
-static struct nsm_error *count_entry_items(const struct nsm_redis_reply *entries, size_t n_entries,
-                                           size_t *ret)
+static struct nsm_error *count_entry_items(const struct nsm_redis_items *entries, size_t *ret)
 {
     size_t n_items = 0;
-    for (size_t index = 0; index < n_entries; index++) {
-        if (!is_entry(&entries[index]))
+    for (size_t index = 0; index < entries->n_elements; index++) {
+        if (!is_entry(&entries->elements[index]))
             return nsm_error_new(NSM_E_INTERNAL, "XRANGE: the server's answer is not of entries");
-        n_items += 2 + entries[index].elements[1].n_elements;
+        n_items += 2 + entries->elements[index].elements[1].n_elements;
     }
     *ret = n_items;
     return NULL;
@@ -242,24 +248,28 @@ static void put_groups(struct nsm_batch *batch, struct nsm_value *at,
     }
 }
 
-struct nsm_error *nsm_redis_stream_add(struct nsm_batch *batch, const struct nsm_redis_reply *info,
-                                       const struct nsm_redis_reply *entries, size_t n_entries,
-                                       const struct nsm_redis_reply *groups)
+struct nsm_error *nsm_redis_stream_add(struct nsm_batch *batch,
+                                       const struct nsm_redis_stream *stream)
 {
-    size_t n_items = 0;
-    NSM_TRY(count_entry_items(entries, n_entries, &n_items));
-    const size_t n_head = info ? 3 : 0;
-    const size_t n_tail = groups ? groups->n_elements * NSM_COUNT_OF(group_fields) : 0;
-    struct nsm_record *const record =
-        nsm_batch_add(batch, NSM_KIND_STREAM, n_head + n_items + n_tail);
-    struct nsm_value *at = record->items;
-    if (info)
-        NSM_TRY(put_stream_head(batch, at, info));
-    at += n_head;
-    for (size_t index = 0; index < n_entries; index++)
-        at = put_entry(batch, at, &entries[index]);
-    if (groups)
-        put_groups(batch, at, groups);
+    const size_t n_head = stream->info ? 3 : 0;
+    size_t n_items = n_head;
+    for (size_t piece = 0; piece < stream->n_entries; piece++) {
+        size_t n_piece = 0;
+        NSM_TRY(count_entry_items(&stream->entries[piece], &n_piece));
+        n_items += n_piece;
+    }
+    if (stream->groups)
+        n_items += stream->groups->n_elements * NSM_COUNT_OF(group_fields);
+    struct nsm_record *const record = nsm_batch_add(batch, NSM_KIND_STREAM, n_items);
+    struct nsm_value *at = record->items + n_head;
+    if (stream->info)
+        NSM_TRY(put_stream_head(batch, record->items, stream->info));
+    for (size_t piece = 0; piece < stream->n_entries; piece++) {
+        for (size_t index = 0; index < stream->entries[piece].n_elements; index++)
+            at = put_entry(batch, at, &stream->entries[piece].elements[index]);
+    }
+    if (stream->groups)
+        put_groups(batch, at, stream->groups);
     return NULL;
 }
 
@@ -295,8 +305,13 @@ static struct nsm_error *take_stream(struct nsm_redis_reader *reader, struct nsm
                              "it from Redis to Redis, or destroy the groups first",
                              name.ptr);
     }
-    return nsm_redis_stream_add(batch, info, entries->elements, entries->n_elements,
-                                is_verify ? groups : NULL);
+    const struct nsm_redis_items items = {entries->elements, entries->n_elements};
+    return nsm_redis_stream_add(batch, &(const struct nsm_redis_stream){
+                                           .info = info,
+                                           .entries = &items,
+                                           .n_entries = 1,
+                                           .groups = is_verify ? groups : NULL,
+                                       });
 }
 
 static const char *command_of(enum nsm_kind kind)
@@ -340,8 +355,9 @@ static struct nsm_error *take_value(struct nsm_redis_reader *reader, struct nsm_
     if (is_paired && reply->n_elements % 2)
         return nsm_error_new(NSM_E_INTERNAL, "%s: an odd number of elements",
                              command_of(slot->kind));
-    struct nsm_record *const record = nsm_redis_record_add(
-        batch, slot->kind, is_array ? reply->elements : reply, is_array ? reply->n_elements : 1);
+    const struct nsm_redis_items items = {is_array ? reply->elements : reply,
+                                          is_array ? reply->n_elements : 1};
+    struct nsm_record *const record = nsm_redis_record_add(batch, slot->kind, &items, 1);
     return slot->kind == NSM_KIND_ZSET ? nsm_redis_scores_mend(batch, record) : NULL;
 }
 

@@ -97,7 +97,7 @@ static struct nsm_error *take_type(struct nsm_redis_reader *reader, struct nsm_c
 }
 
 /* What is big: in lane redis-dump what the server says takes more memory than slice_bytes. Between
- * records, lists, streams and strings are cut by what is the same at any server. */
+ * records, lists, streams and strings are judged by what is the same at any server. */
 static void judge(const struct nsm_redis_reader *reader, struct nsm_redis_slot *slot)
 {
     switch (slot->kind) {
@@ -174,7 +174,7 @@ static struct nsm_error *take_measures(struct nsm_redis_reader *reader, struct n
             return nsm_redis_reply_error(length, measure_command(slot->kind),
                                          nsm_buf_view(&slot->key));
         const uint64_t most = slot->kind == NSM_KIND_STRING ? reader->base.request->batch_bytes
-                                                            : NSM_REDIS_SLICE_ITEMS;
+                                                            : NSM_REDIS_BULK_ITEMS;
         slot->is_sliced = (uint64_t)length->integer > most;
         slot->measure = NSM_REDIS_MEASURE_NONE;
     }
@@ -340,6 +340,7 @@ void nsm_redis_reader_close(struct nsm_reader *base)
         nsm_buf_release(&reader->slots[index].key);
     free(reader->slots);
     nsm_buf_release(&reader->slicing.cursor);
+    free(reader->slicing.pieces);
     nsm_arena_release(&reader->slicing.arena);
     nsm_arena_release(&reader->scratch);
 }

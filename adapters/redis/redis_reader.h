@@ -19,9 +19,14 @@
 #include "adapters/redis/redis_keys.h"
 #include "adapters/redis/redis_survey.h"
 
-/* Lists and streams of more items than this travel in slices of as many, by records: the same on
- * both sides of a comparison, as their slices count one by one in the digest. */
-#define NSM_REDIS_SLICE_ITEMS 1024
+/* Between records, lists and streams of more items than this are read piece by piece. */
+#define NSM_REDIS_BULK_ITEMS 1024
+
+/* Elements of an array reply. */
+struct nsm_redis_items {
+    const struct nsm_redis_reply *elements;
+    size_t n_elements;
+};
 
 struct nsm_redis_slot {
     struct nsm_buf key; /* as it is at the server */
@@ -44,8 +49,12 @@ struct nsm_redis_slicing {
     bool is_begun; /* a slice was handed out */
     enum nsm_kind kind;
     int64_t expires_at_ms;
-    uint64_t position;      /* of the next slice: bytes, items */
-    uint64_t n_items;       /* that the next slice is to have, but for strings */
+    uint64_t position; /* of the next slice: bytes, items */
+    uint64_t n_items;  /* that the next reply is to have, but for strings */
+    /* Of the slice that is being gathered: the replies so far, in the batch's arena. */
+    struct nsm_redis_items *pieces;
+    size_t n_pieces, cap_pieces;
+    uint64_t n_bytes;
     struct nsm_buf cursor;  /* of HSCAN and SSCAN; the id of the next entry of a stream */
     struct nsm_arena arena; /* what follows */
     const struct nsm_redis_reply *info, *groups; /* of a stream */
@@ -90,17 +99,21 @@ struct nsm_error *nsm_redis_expiry_take(struct nsm_redis_reader *reader, struct 
 /* False for what is no type of record: a module's, or "none". */
 bool nsm_redis_kind_parse(struct nsm_str type, enum nsm_kind *ret);
 
-/* Adds a record whose items are those of an array reply; `n_items` of them. */
+/* Adds a record whose items are those of all pieces. */
 struct nsm_record *nsm_redis_record_add(struct nsm_batch *batch, enum nsm_kind kind,
-                                        const struct nsm_redis_reply *items, size_t n_items);
+                                        const struct nsm_redis_items *pieces, size_t n_pieces);
 /* Makes the scores of a zset's record canonical. */
 struct nsm_error *nsm_redis_scores_mend(struct nsm_batch *batch, struct nsm_record *record)
     NSM_MUST_USE;
-/* Adds a record of a stream. `info`: of XINFO STREAM, for its head (NULL: a continued slice);
- * `groups`: of XINFO GROUPS, added as items behind the entries (NULL: none). */
-struct nsm_error *nsm_redis_stream_add(struct nsm_batch *batch, const struct nsm_redis_reply *info,
-                                       const struct nsm_redis_reply *entries, size_t n_entries,
-                                       const struct nsm_redis_reply *groups) NSM_MUST_USE;
+/* What a record of a stream is made of. */
+struct nsm_redis_stream {
+    const struct nsm_redis_reply *info; /* of XINFO STREAM; NULL: a continued slice has no head */
+    const struct nsm_redis_items *entries;
+    size_t n_entries;                     /* pieces of them */
+    const struct nsm_redis_reply *groups; /* of XINFO GROUPS, as further items; NULL: none */
+};
+struct nsm_error *nsm_redis_stream_add(struct nsm_batch *batch,
+                                       const struct nsm_redis_stream *stream) NSM_MUST_USE;
 /* Whether XINFO STREAM names consumer groups. */
 bool nsm_redis_stream_has_groups(const struct nsm_redis_reply *info);
 
@@ -110,8 +123,7 @@ bool nsm_redis_stream_has_groups(const struct nsm_redis_reply *info);
  * It may turn out to be gone (then it is off the ring, and counted), or to be fetched whole. */
 struct nsm_error *nsm_redis_slices_begin(struct nsm_redis_reader *reader, struct nsm_context *ctx,
                                          struct nsm_batch *batch) NSM_MUST_USE;
-/* Takes a slice into the batch (none, when the server had nothing in it) and asks for the next;
- * behind the last, the key is off the ring. */
+/* Takes a slice into the batch and asks for the next; behind the last, the key is off the ring. */
 struct nsm_error *nsm_redis_slices_take(struct nsm_redis_reader *reader, struct nsm_context *ctx,
                                         struct nsm_batch *batch) NSM_MUST_USE;
 

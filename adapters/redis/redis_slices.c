@@ -1,7 +1,8 @@
 /*
  * A key too big for memory is read piece by piece: strings by ranges of bytes, lists and zsets by
- * ranks, streams by ids, hashes and sets by their own SCAN. One item more than a slice holds is
- * asked for where that tells whether there is another slice.
+ * ranks, streams by ids, hashes and sets by their own SCAN. One item more than is needed is asked
+ * for where that tells whether there are more. A slice is as many pieces as make its bytes, so a
+ * key of many small items is often whole after all.
  *
  * A key that changes meanwhile is read as it is at each moment, as any reader of it would see it:
  * there are no snapshots in Redis. One that is deleted meanwhile is an error that is tried again,
@@ -14,9 +15,13 @@
 #include "migrate/base/alloc.h"
 #include "migrate/base/parse.h"
 
-/* Of a slice whose number of items follows their size. */
-#define MIN_ITEMS 16
-#define MAX_ITEMS 16384
+/* Items that one reply has: the first, when their size is not known, at least and at most. */
+#define FIRST_ITEMS 128
+#define MIN_ITEMS   16
+#define MAX_ITEMS   16384
+/* Between records, lists and streams are cut into slices of this, whatever the plan says: their
+ * slices count one by one in the digest, and what was written by one plan is compared by another. */
+#define ORDERED_SLICE_BYTES ((size_t)4 << 20)
 
 static struct nsm_redis_slot *slot_of(struct nsm_redis_reader *reader)
 {
@@ -28,14 +33,16 @@ static struct nsm_str key_of(struct nsm_redis_reader *reader)
     return nsm_buf_view(&slot_of(reader)->key);
 }
 
-static size_t slice_bytes(const struct nsm_redis_reader *reader)
-{
-    return reader->base.request->batch_bytes;
-}
-
 static bool is_dump(const struct nsm_redis_reader *reader)
 {
     return reader->base.request->lane == NSM_LANE_REDIS_DUMP;
+}
+
+static size_t slice_bytes(const struct nsm_redis_reader *reader)
+{
+    const enum nsm_kind kind = reader->slicing.kind;
+    const bool is_ordered = kind == NSM_KIND_LIST || kind == NSM_KIND_STREAM;
+    return is_ordered && !is_dump(reader) ? ORDERED_SLICE_BYTES : reader->base.request->batch_bytes;
 }
 
 /* Gives up slicing the key, which is then dumped like a small one. */
@@ -66,7 +73,7 @@ static void queue_range(struct nsm_redis_reader *reader, const char *command, bo
         nsm_redis_arg_cstr(conn, "WITHSCORES");
 }
 
-/* Asks for the next slice, and whether the key is still there. */
+/* Asks for the next piece, and whether the key is still there. */
 static struct nsm_error *ask(struct nsm_redis_reader *reader, struct nsm_context *ctx)
 {
     struct nsm_redis_conn *const conn = reader->conn;
@@ -155,7 +162,7 @@ struct nsm_error *nsm_redis_slices_begin(struct nsm_redis_reader *reader, struct
     nsm_arena_clear(&slicing->arena);
     nsm_buf_clear(&slicing->cursor);
     slicing->position = 0;
-    slicing->n_items = NSM_REDIS_SLICE_ITEMS;
+    slicing->n_items = FIRST_ITEMS;
     slicing->is_active = true;
     slicing->is_begun = false;
     slicing->info = NULL;
@@ -193,10 +200,9 @@ struct nsm_error *nsm_redis_slices_begin(struct nsm_redis_reader *reader, struct
 
 /* ---- taking ---- */
 
-/* A slice as it came: how many items of it are ours, and whether there are more behind them. */
-struct slice {
-    const struct nsm_redis_reply *items;
-    size_t n_items;
+/* A reply as it came: how many items of it are ours, and whether there are more behind them. */
+struct cut {
+    struct nsm_redis_items items;
     bool has_more;
 };
 
@@ -207,17 +213,18 @@ static struct nsm_error *unexpected(struct nsm_redis_reader *reader,
 }
 
 static struct nsm_error *cut_scan(struct nsm_redis_reader *reader,
-                                  const struct nsm_redis_reply *reply, struct slice *ret)
+                                  const struct nsm_redis_reply *reply, struct cut *ret)
 {
     if (reply->type != NSM_REDIS_ARRAY || reply->n_elements != 2 ||
         reply->elements[1].type != NSM_REDIS_ARRAY)
         return unexpected(reader, reply);
+    if (reader->slicing.kind == NSM_KIND_HASH && reply->elements[1].n_elements % 2)
+        return unexpected(reader, reply);
     const struct nsm_str cursor = reply->elements[0].str;
     nsm_buf_clear(&reader->slicing.cursor);
     nsm_buf_append_str(&reader->slicing.cursor, cursor);
-    *ret = (struct slice){
-        .items = reply->elements[1].elements,
-        .n_items = reply->elements[1].n_elements,
+    *ret = (struct cut){
+        .items = {reply->elements[1].elements, reply->elements[1].n_elements},
         .has_more = !nsm_str_equals(cursor, NSM_STR_LIT("0")),
     };
     return NULL;
@@ -226,112 +233,162 @@ static struct nsm_error *cut_scan(struct nsm_redis_reader *reader,
 /* `width`: elements per item. */
 static struct nsm_error *cut_range(struct nsm_redis_reader *reader,
                                    const struct nsm_redis_reply *reply, size_t width,
-                                   struct slice *ret)
+                                   struct cut *ret)
 {
     if (reply->type != NSM_REDIS_ARRAY || reply->n_elements % width)
         return unexpected(reader, reply);
     const size_t most = (size_t)reader->slicing.n_items * width;
     const bool has_more = reply->n_elements > most;
     reader->slicing.position += reader->slicing.n_items;
-    *ret = (struct slice){
-        .items = reply->elements,
-        .n_items = has_more ? most : reply->n_elements,
+    *ret = (struct cut){
+        .items = {reply->elements, has_more ? most : reply->n_elements},
         .has_more = has_more,
     };
     return NULL;
 }
 
-static struct nsm_error *take_string(struct nsm_redis_reader *reader,
-                                     const struct nsm_redis_reply *reply, struct nsm_batch *batch,
-                                     bool *ret_has_more)
+/* A string's reply is one item, and one byte too long where there is more. */
+static struct nsm_error *cut_string(struct nsm_redis_reader *reader,
+                                    const struct nsm_redis_reply *reply, struct cut *ret)
 {
     if (reply->type != NSM_REDIS_STRING)
         return unexpected(reader, reply);
-    struct nsm_record *const record = nsm_redis_record_add(batch, NSM_KIND_STRING, reply, 1);
-    *ret_has_more = reply->str.len > slice_bytes(reader);
-    if (*ret_has_more)
-        record->items[0].bytes.len = slice_bytes(reader);
     reader->slicing.position += slice_bytes(reader);
+    *ret = (struct cut){
+        .items = {reply, 1},
+        .has_more = reply->str.len > slice_bytes(reader),
+    };
     return NULL;
 }
 
-static struct nsm_error *take_stream(struct nsm_redis_reader *reader,
-                                     const struct nsm_redis_reply *reply, struct nsm_batch *batch,
-                                     bool *ret_has_more)
+static struct nsm_error *cut_stream(struct nsm_redis_reader *reader,
+                                    const struct nsm_redis_reply *reply, struct cut *ret)
 {
-    struct nsm_redis_slicing *const slicing = &reader->slicing;
-    struct slice slice = {0};
-    NSM_TRY(cut_range(reader, reply, 1, &slice));
-    if (slice.has_more) {
-        /* The entry too many is the first of the next slice. */
-        const struct nsm_redis_reply *const next = &slice.items[slice.n_items];
+    struct cut cut = {0};
+    NSM_TRY(cut_range(reader, reply, 1, &cut));
+    if (cut.has_more) {
+        /* The entry too many is the first of the next reply. */
+        const struct nsm_redis_reply *const next = &cut.items.elements[cut.items.n_elements];
         if (next->type != NSM_REDIS_ARRAY || next->n_elements != 2)
             return unexpected(reader, reply);
-        nsm_buf_clear(&slicing->cursor);
-        nsm_buf_append_str(&slicing->cursor, next->elements[0].str);
+        nsm_buf_clear(&reader->slicing.cursor);
+        nsm_buf_append_str(&reader->slicing.cursor, next->elements[0].str);
     }
-    *ret_has_more = slice.has_more;
-    return nsm_redis_stream_add(batch, slicing->is_begun ? NULL : slicing->info, slice.items,
-                                slice.n_items, slice.has_more ? NULL : slicing->groups);
+    *ret = cut;
+    return NULL;
 }
 
-static struct nsm_error *take_collection(struct nsm_redis_reader *reader,
-                                         const struct nsm_redis_reply *reply,
-                                         struct nsm_batch *batch, bool *ret_has_more)
+static struct nsm_error *cut_reply(struct nsm_redis_reader *reader,
+                                   const struct nsm_redis_reply *reply, struct cut *ret)
 {
-    const enum nsm_kind kind = reader->slicing.kind;
-    struct slice slice = {0};
-    if (kind == NSM_KIND_HASH || kind == NSM_KIND_SET)
-        NSM_TRY(cut_scan(reader, reply, &slice));
-    else
-        NSM_TRY(cut_range(reader, reply, kind == NSM_KIND_ZSET ? 2 : 1, &slice));
-    *ret_has_more = slice.has_more;
-    /* SCAN's empty pages are nothing to hand out, but the end must be told. */
-    if (slice.n_items == 0 && slice.has_more)
-        return NULL;
-    if (kind == NSM_KIND_HASH && slice.n_items % 2)
-        return unexpected(reader, reply);
-    struct nsm_record *const record = nsm_redis_record_add(batch, kind, slice.items, slice.n_items);
-    return kind == NSM_KIND_ZSET ? nsm_redis_scores_mend(batch, record) : NULL;
+    switch (reader->slicing.kind) {
+    case NSM_KIND_STRING:
+        return cut_string(reader, reply, ret);
+    case NSM_KIND_STREAM:
+        return cut_stream(reader, reply, ret);
+    case NSM_KIND_HASH:
+    case NSM_KIND_SET:
+        return cut_scan(reader, reply, ret);
+    case NSM_KIND_LIST:
+        return cut_range(reader, reply, 1, ret);
+    case NSM_KIND_ZSET:
+        return cut_range(reader, reply, 2, ret);
+    case NSM_KIND_ROW:
+    case NSM_KIND_DUMP:
+        break;
+    }
+    return unexpected(reader, reply);
 }
 
-static struct nsm_error *take_slice(struct nsm_redis_reader *reader,
-                                    const struct nsm_redis_reply *reply, struct nsm_batch *batch,
-                                    bool *ret_has_more)
+static uint64_t bytes_of(const struct nsm_redis_reply *reply)
 {
-    if (reader->slicing.kind == NSM_KIND_STRING)
-        return take_string(reader, reply, batch, ret_has_more);
-    if (reader->slicing.kind == NSM_KIND_STREAM)
-        return take_stream(reader, reply, batch, ret_has_more);
-    return take_collection(reader, reply, batch, ret_has_more);
+    uint64_t n_bytes = reply->str.len;
+    for (size_t index = 0; index < reply->n_elements; index++)
+        n_bytes += bytes_of(&reply->elements[index]);
+    return n_bytes;
 }
 
-/* Makes the next slice about as large as a batch should be, whatever the size of the items. Between
- * records, lists and streams keep to their number, for the digest. */
+/* Makes the next reply a quarter of a slice, whatever the size of the items. It follows from the
+ * items alone, so that the same key is cut alike at any server. */
 static void adapt(struct nsm_redis_reader *reader, uint64_t n_bytes)
 {
-    struct nsm_redis_slicing *const slicing = &reader->slicing;
-    const bool is_ordered = slicing->kind == NSM_KIND_LIST || slicing->kind == NSM_KIND_STREAM;
-    if ((is_ordered && !is_dump(reader)) || n_bytes == 0)
+    if (n_bytes == 0)
         return;
-    const uint64_t n_fitting = slicing->n_items * slice_bytes(reader) / n_bytes;
+    struct nsm_redis_slicing *const slicing = &reader->slicing;
+    const uint64_t n_fitting = slicing->n_items * (slice_bytes(reader) / 4) / n_bytes;
     slicing->n_items = n_fitting < MIN_ITEMS   ? MIN_ITEMS
                        : n_fitting > MAX_ITEMS ? MAX_ITEMS
                                                : n_fitting;
 }
 
-static void finish_record(struct nsm_redis_reader *reader, struct nsm_batch *batch, bool has_more)
+static struct nsm_error *receive_reply(struct nsm_redis_reader *reader, struct nsm_context *ctx,
+                                       struct nsm_batch *batch, const struct nsm_redis_reply **ret,
+                                       bool *ret_exists)
+{
+    nsm_arena_clear(&reader->scratch);
+    const struct nsm_redis_reply *exists = NULL;
+    NSM_TRY(nsm_redis_receive(reader->conn, ctx, &batch->arena, ret));
+    NSM_TRY(nsm_redis_receive(reader->conn, ctx, &reader->scratch, &exists));
+    if (exists->type != NSM_REDIS_INTEGER)
+        return nsm_redis_reply_error(exists, "EXISTS", key_of(reader));
+    *ret_exists = exists->integer != 0;
+    return NULL;
+}
+
+/* Takes one reply, keeps its items and asks for the next. *ret_exists: false when the key is gone.
+ */
+static struct nsm_error *gather(struct nsm_redis_reader *reader, struct nsm_context *ctx,
+                                struct nsm_batch *batch, bool *ret_has_more, bool *ret_exists)
 {
     struct nsm_redis_slicing *const slicing = &reader->slicing;
+    const struct nsm_redis_reply *reply = NULL;
+    NSM_TRY(receive_reply(reader, ctx, batch, &reply, ret_exists));
+    if (!*ret_exists)
+        return NULL;
+    struct cut cut = {0};
+    NSM_TRY(cut_reply(reader, reply, &cut));
+    uint64_t n_bytes = 0;
+    for (size_t index = 0; index < cut.items.n_elements; index++)
+        n_bytes += bytes_of(&cut.items.elements[index]);
+    NSM_GROW(slicing->pieces, slicing->n_pieces, slicing->cap_pieces);
+    slicing->pieces[slicing->n_pieces++] = cut.items;
+    slicing->n_bytes += n_bytes;
+    adapt(reader, n_bytes);
+    *ret_has_more = cut.has_more;
+    return cut.has_more ? ask(reader, ctx) : NULL;
+}
+
+static struct nsm_error *add_record(struct nsm_redis_reader *reader, struct nsm_batch *batch,
+                                    bool has_more)
+{
+    const struct nsm_redis_slicing *const slicing = &reader->slicing;
+    if (slicing->kind == NSM_KIND_STREAM)
+        return nsm_redis_stream_add(batch, &(const struct nsm_redis_stream){
+                                               .info = slicing->is_begun ? NULL : slicing->info,
+                                               .entries = slicing->pieces,
+                                               .n_entries = slicing->n_pieces,
+                                               .groups = has_more ? NULL : slicing->groups,
+                                           });
+    struct nsm_record *const record =
+        nsm_redis_record_add(batch, slicing->kind, slicing->pieces, slicing->n_pieces);
+    if (slicing->kind == NSM_KIND_STRING && has_more)
+        record->items[0].bytes.len = slice_bytes(reader);
+    return slicing->kind == NSM_KIND_ZSET ? nsm_redis_scores_mend(batch, record) : NULL;
+}
+
+static struct nsm_error *finish_record(struct nsm_redis_reader *reader, struct nsm_batch *batch,
+                                       bool has_more)
+{
+    struct nsm_redis_slicing *const slicing = &reader->slicing;
+    NSM_TRY(add_record(reader, batch, has_more));
     struct nsm_record *const record = &batch->records[batch->n_records - 1];
     record->key = nsm_batch_copy(batch, key_of(reader));
     record->expires_at_ms = slicing->expires_at_ms;
     record->flags =
         (has_more ? NSM_RECORD_MORE : 0U) | (slicing->is_begun ? NSM_RECORD_CONTINUED : 0U);
     slicing->is_begun = true;
-    const uint64_t n_before = batch->n_bytes;
     nsm_batch_account(batch);
-    adapt(reader, batch->n_bytes - n_before);
+    return NULL;
 }
 
 static struct nsm_error *is_gone(struct nsm_redis_reader *reader, struct nsm_batch *batch)
@@ -347,35 +404,20 @@ static struct nsm_error *is_gone(struct nsm_redis_reader *reader, struct nsm_bat
                          name.ptr);
 }
 
-static struct nsm_error *receive_slice(struct nsm_redis_reader *reader, struct nsm_context *ctx,
-                                       struct nsm_batch *batch,
-                                       const struct nsm_redis_reply **ret_slice, bool *ret_exists)
-{
-    nsm_arena_clear(&reader->scratch);
-    const struct nsm_redis_reply *exists = NULL;
-    NSM_TRY(nsm_redis_receive(reader->conn, ctx, &batch->arena, ret_slice));
-    NSM_TRY(nsm_redis_receive(reader->conn, ctx, &reader->scratch, &exists));
-    if (exists->type != NSM_REDIS_INTEGER)
-        return nsm_redis_reply_error(exists, "EXISTS", key_of(reader));
-    *ret_exists = exists->integer != 0;
-    return NULL;
-}
-
 struct nsm_error *nsm_redis_slices_take(struct nsm_redis_reader *reader, struct nsm_context *ctx,
                                         struct nsm_batch *batch)
 {
-    const struct nsm_redis_reply *slice = NULL;
-    bool exists = false;
-    NSM_TRY(receive_slice(reader, ctx, batch, &slice, &exists));
-    if (!exists)
-        return is_gone(reader, batch);
-    const size_t n_before = batch->n_records;
-    bool has_more = false;
-    NSM_TRY(take_slice(reader, slice, batch, &has_more));
-    if (batch->n_records > n_before)
-        finish_record(reader, batch, has_more);
-    if (has_more)
-        return ask(reader, ctx);
-    leave(reader);
+    reader->slicing.n_pieces = 0;
+    reader->slicing.n_bytes = 0;
+    bool has_more = true;
+    while (has_more && reader->slicing.n_bytes < slice_bytes(reader)) {
+        bool exists = false;
+        NSM_TRY(gather(reader, ctx, batch, &has_more, &exists));
+        if (!exists)
+            return is_gone(reader, batch);
+    }
+    NSM_TRY(finish_record(reader, batch, has_more));
+    if (!has_more)
+        leave(reader);
     return NULL;
 }
