@@ -307,12 +307,16 @@ static struct nsm_error *make_by_key(struct sqlite_db *db, struct nsm_arena *are
 }
 
 struct nsm_error *sqlite_access_make(struct sqlite_db *db, struct nsm_arena *arena,
-                                     const struct sqlite_table *table,
                                      const struct nsm_object *object, struct sqlite_access *ret)
 {
     NSM_CLEANUP(nsm_buf_release) struct nsm_buf sql = NSM_BUF_TEXT;
+    bool is_without_rowid = false;
+    int64_t one = 0;
     *ret = (struct sqlite_access){.n_columns = object->n_columns};
-    if (table->is_without_rowid)
+    /* Given a table's name instead of an index's, this pragma has rows for those alone. */
+    NSM_TRY(sqlite_get_i64(db, "SELECT 1 FROM pragma_index_info(?1)", object->name, NULL,
+                           &is_without_rowid, &one));
+    if (is_without_rowid)
         return make_by_key(db, arena, object, ret);
     NSM_TRY(find_rowid_name(db, object->name, &ret->rowid));
     if (ret->rowid) {

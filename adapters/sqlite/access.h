@@ -54,7 +54,6 @@ void sqlite_copy_object(struct nsm_arena *arena, const struct nsm_object *from,
 
 /* For the object's columns. */
 struct nsm_error *sqlite_access_make(struct sqlite_db *db, struct nsm_arena *arena,
-                                     const struct sqlite_table *table,
                                      const struct nsm_object *object, struct sqlite_access *ret)
     NSM_MUST_USE;
 

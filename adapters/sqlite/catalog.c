@@ -29,14 +29,20 @@ const struct sqlite_table *sqlite_catalog_find(const struct sqlite_catalog *cata
     return find_table(catalog, name);
 }
 
+static int compare_items(const void *a, const void *b)
+{
+    const struct sqlite_item *const one = a;
+    const struct sqlite_item *const other = b;
+    return sqlite3_stricmp(one->name, other->name);
+}
+
 const struct sqlite_item *sqlite_catalog_find_item(const struct sqlite_catalog *catalog,
                                                    const char *name)
 {
-    for (size_t i = 0; i < catalog->n_items; i++) {
-        if (sqlite3_stricmp(catalog->items[i].name, name) == 0)
-            return &catalog->items[i];
-    }
-    return NULL;
+    const struct sqlite_item key = {.name = name};
+    if (catalog->n_items == 0)
+        return NULL;
+    return bsearch(&key, catalog->items_by_name, catalog->n_items, sizeof(key), compare_items);
 }
 
 const char *sqlite_reserved_name(const char *name)
@@ -123,6 +129,12 @@ struct nsm_error *sqlite_catalog_read(struct sqlite_db *db, struct sqlite_catalo
 {
     NSM_TRY(read_tables(db, catalog));
     NSM_TRY(read_definitions(db, catalog));
+    catalog->items_by_name =
+        nsm_arena_calloc(&catalog->arena, catalog->n_items, sizeof(*catalog->items));
+    if (catalog->n_items) {
+        memcpy(catalog->items_by_name, catalog->items, catalog->n_items * sizeof(*catalog->items));
+        qsort(catalog->items_by_name, catalog->n_items, sizeof(*catalog->items), compare_items);
+    }
     return sqlite_get_text(db, &catalog->arena, "PRAGMA encoding", NULL, &catalog->encoding);
 }
 

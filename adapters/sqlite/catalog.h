@@ -31,7 +31,8 @@ struct sqlite_catalog {
     size_t n_tables, cap_tables;
     struct sqlite_item *items; /* in the order in which they were made */
     size_t n_items, cap_items;
-    const char *encoding; /* "UTF-8", "UTF-16le", "UTF-16be" */
+    struct sqlite_item *items_by_name; /* the same in order of name */
+    const char *encoding;              /* "UTF-8", "UTF-16le", "UTF-16be" */
 };
 
 struct nsm_error *sqlite_catalog_read(struct sqlite_db *db, struct sqlite_catalog *catalog)

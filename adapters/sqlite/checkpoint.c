@@ -12,10 +12,12 @@
  * says that we made the file). */
 static const char create_sql[] =
     "CREATE TABLE IF NOT EXISTS " TABLE " ("
-    "run_id TEXT NOT NULL, kind TEXT NOT NULL, id TEXT NOT NULL, namespace TEXT NOT NULL,"
+    "run_id TEXT NOT NULL, namespace TEXT NOT NULL, kind TEXT NOT NULL, id TEXT NOT NULL,"
     " object TEXT NOT NULL, resume BLOB, is_done INTEGER, n_records INTEGER, n_bytes INTEGER,"
     " n_skipped INTEGER, n_vanished INTEGER, digest TEXT, digest_records INTEGER,"
-    " PRIMARY KEY (run_id, kind, id)) WITHOUT ROWID";
+    " PRIMARY KEY (run_id, namespace, kind, id)) WITHOUT ROWID";
+static const char create_index_sql[] =
+    "CREATE INDEX IF NOT EXISTS " TABLE "_object ON " TABLE " (object)";
 
 /* Runs a statement with text parameters, a NULL-terminated list. */
 static struct nsm_error *run_with(struct sqlite_db *db, const char *sql,
@@ -27,13 +29,6 @@ static struct nsm_error *run_with(struct sqlite_db *db, const char *sql,
     for (int i = 0; parameters[i]; i++)
         sqlite_bind_str(statement, i + 1, nsm_str_of(parameters[i]));
     return sqlite_step(db, statement, TABLE, &has_row);
-}
-
-struct nsm_error *sqlite_checkpoint_exists(struct sqlite_db *db, bool *ret)
-{
-    int64_t one = 0;
-    return sqlite_get_i64(db, "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?1",
-                          TABLE, NULL, ret, &one);
 }
 
 struct nsm_error *sqlite_checkpoint_owner(struct sqlite_db *db, struct nsm_arena *arena,
@@ -55,7 +50,10 @@ struct nsm_error *sqlite_checkpoint_init(struct sqlite_db *db, bool is_new_file,
                                          bool *ret_made_file)
 {
     int64_t one = 0;
-    NSM_TRY(sqlite_run(db, create_sql, TABLE));
+    if (!sqlite_has_table(db, TABLE)) {
+        NSM_TRY(sqlite_run(db, create_sql, TABLE));
+        NSM_TRY(sqlite_run(db, create_index_sql, TABLE));
+    }
     if (is_new_file)
         NSM_TRY(sqlite_run(db,
                            "INSERT INTO " TABLE " (run_id, kind, id, namespace, object)"
@@ -92,7 +90,7 @@ struct nsm_error *sqlite_checkpoint_put(struct sqlite_db *db, const char *run_id
     NSM_CLEANUP(sqlite_finalize) sqlite3_stmt *statement = NULL;
     NSM_TRY(sqlite_prepare(db,
                            "INSERT OR REPLACE INTO " TABLE
-                           " VALUES (?1, 'part', ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+                           " VALUES (?1, ?3, 'part', ?2, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
                            TABLE, &statement));
     char digest[33];
     bool has_row = false;
@@ -155,10 +153,9 @@ static struct nsm_error *take_checkpoint(sqlite3_stmt *statement, nsm_checkpoint
 static struct nsm_error *load(struct sqlite_db *db, const char *run_id, nsm_checkpoint_fn *fn,
                               void *arg)
 {
-    bool is_there = false;
     NSM_CLEANUP(sqlite_finalize) sqlite3_stmt *statement = NULL;
-    NSM_TRY(sqlite_checkpoint_exists(db, &is_there));
-    if (!is_there)
+    NSM_TRY(sqlite_refresh(db));
+    if (!sqlite_has_table(db, TABLE))
         return NULL;
     NSM_TRY(sqlite_prepare(db,
                            "SELECT id, resume, is_done, n_records, n_bytes, n_skipped, n_vanished,"
@@ -183,7 +180,7 @@ struct nsm_error *sqlite_load_checkpoints(struct nsm_backend *base, struct nsm_c
     struct sqlite_db *db = NULL;
     if (stat(backend->path, &info) != 0)
         return nsm_context_error(ctx); /* no file yet, so no checkpoints */
-    NSM_TRY(sqlite_acquire(backend, ctx, SQLITE_MODE_READ, &db));
+    NSM_TRY(sqlite_acquire(backend, ctx, &db));
     struct nsm_error *const error = load(db, base->run_id, fn, arg);
     sqlite_release(backend, db);
     return error;

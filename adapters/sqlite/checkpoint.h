@@ -9,10 +9,8 @@
 
 #include "adapters/sqlite/store.h"
 
-/* All but the loading run in the caller's transaction. */
-
-/* Whether the table is there. */
-struct nsm_error *sqlite_checkpoint_exists(struct sqlite_db *db, bool *ret) NSM_MUST_USE;
+/* All but the loading run in the caller's transaction, and all but sqlite_checkpoint_init() want the
+ * table to be there: sqlite_has_table(db, SQLITE_CHECKPOINT_TABLE). */
 
 /* The namespace of this run that made `table`, in the arena; NULL: none. */
 struct nsm_error *sqlite_checkpoint_owner(struct sqlite_db *db, struct nsm_arena *arena,
@@ -39,7 +37,7 @@ struct nsm_error *sqlite_checkpoint_put(struct sqlite_db *db, const char *run_id
 struct nsm_error *sqlite_checkpoint_reset(struct sqlite_db *db, const char *run_id,
                                           const char *table) NSM_MUST_USE;
 
-/* Forgets the namespace; drops the table when nothing is left in it. The table must be there. */
+/* Forgets the namespace; drops the table when nothing is left in it. */
 struct nsm_error *sqlite_checkpoint_complete(struct sqlite_db *db, const char *run_id,
                                              const char *namespace_name) NSM_MUST_USE;
 

@@ -152,7 +152,7 @@ static struct nsm_error *configure(struct sqlite_db *db)
     for (size_t i = 0; i < n_pragmas; i++)
         NSM_TRY(sqlite_run(db, pragmas[i], ""));
     /* The first statement that looks into the file: says whether it is a database at all. */
-    return sqlite_run(db, "SELECT count(*) FROM sqlite_schema", "");
+    return sqlite_refresh(db);
 }
 
 struct nsm_error *sqlite_db_open(const char *path, enum sqlite_mode mode, struct nsm_context *ctx,
@@ -165,7 +165,8 @@ struct nsm_error *sqlite_db_open(const char *path, enum sqlite_mode mode, struct
     db->ctx = ctx;
     /* Also for reading: SQLite then removes the log that it makes beside the file, and opens for
      * reading alone where it may not write. query_only sees to it that nothing is written. */
-    const int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_PRIVATECACHE |
+    const int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_PRIVATECACHE |
+                      (mode == SQLITE_MODE_READ ? SQLITE_OPEN_NOMUTEX : SQLITE_OPEN_FULLMUTEX) |
                       (mode == SQLITE_MODE_CREATE ? SQLITE_OPEN_CREATE : 0);
     const int result = sqlite3_open_v2(path, &db->handle, flags, NULL);
     if (result != SQLITE_OK)
@@ -206,6 +207,17 @@ struct nsm_error *sqlite_step(struct sqlite_db *db, sqlite3_stmt *statement, con
         return sqlite_db_error(db, result, what);
     *ret_has_row = result == SQLITE_ROW;
     return NULL;
+}
+
+struct nsm_error *sqlite_refresh(struct sqlite_db *db)
+{
+    return sqlite_run(db, "SELECT 1 FROM sqlite_schema LIMIT 1", "");
+}
+
+bool sqlite_has_table(struct sqlite_db *db, const char *name)
+{
+    return sqlite3_table_column_metadata(db->handle, "main", name, NULL, NULL, NULL, NULL, NULL,
+                                         NULL) == SQLITE_OK;
 }
 
 struct nsm_error *sqlite_run(struct sqlite_db *db, const char *sql, const char *what)

@@ -3,7 +3,8 @@
  * statement, the busy handler a wait for someone else's lock, as soon as the context is cancelled.
  * And SQLite's results as our errors.
  *
- * Threads: one thread at a time (connections are opened without SQLite's own mutex).
+ * Threads: one thread at a time; only finalizing a statement of a connection that writes may happen
+ * beside its use (it has SQLite's own mutex, those that read have none).
  */
 #ifndef NSM_ADAPTERS_SQLITE_DB_H
 #define NSM_ADAPTERS_SQLITE_DB_H
@@ -25,6 +26,7 @@ struct sqlite_db {
     enum sqlite_mode mode;
     struct nsm_context *ctx; /* of the operation at work, borrowed; NULL between operations */
     int64_t busy_since_ns;
+    bool is_lax;            /* commits are not synced to the disk */
     struct sqlite_db *next; /* the pool's */
 };
 
@@ -53,6 +55,11 @@ struct nsm_error *sqlite_prepare(struct sqlite_db *db, const char *sql, const ch
 /* *ret_has_row: there is a row; else the statement has ended. */
 struct nsm_error *sqlite_step(struct sqlite_db *db, sqlite3_stmt *statement, const char *what,
                               bool *ret_has_row) NSM_MUST_USE;
+
+/* Takes note of changes of the schema that other connections have made. */
+struct nsm_error *sqlite_refresh(struct sqlite_db *db) NSM_MUST_USE;
+/* Whether there is a table (no view) of that name, as of the last refresh; costs no query. */
+bool sqlite_has_table(struct sqlite_db *db, const char *name);
 
 /* Runs one statement to its end, whatever rows it gives. */
 struct nsm_error *sqlite_run(struct sqlite_db *db, const char *sql, const char *what) NSM_MUST_USE;

@@ -47,11 +47,9 @@ static struct nsm_error *put_pragma(struct sqlite_db *db, const char *name, stru
 static struct nsm_error *put_sequences(struct sqlite_db *db, const struct nsm_source *source,
                                        struct nsm_buf *out)
 {
-    bool is_found = false;
+    const bool has_numbers = sqlite_has_table(db, "sqlite_sequence");
     int64_t number = 0;
-    NSM_TRY(sqlite_get_i64(db, "SELECT 1 FROM sqlite_schema WHERE name = 'sqlite_sequence'", NULL,
-                           NULL, &is_found, &number));
-    for (size_t i = 0; is_found && i < source->census.n_objects; i++) {
+    for (size_t i = 0; has_numbers && i < source->census.n_objects; i++) {
         const char *const table = source->census.objects[i].name;
         bool has_number = false;
         NSM_TRY(sqlite_get_i64(db, "SELECT seq FROM sqlite_sequence WHERE name = ?1", table, NULL,
@@ -71,6 +69,7 @@ static struct nsm_error *put_all(struct sqlite_db *db, const struct nsm_source *
                                  struct nsm_buf *out)
 {
     const struct sqlite_source *const state = source->state;
+    NSM_TRY(sqlite_refresh(db));
     nsm_buf_append_cstr(out, HEADER);
     put_setting(out, "encoding", state->encoding);
     if (state->is_whole) {
@@ -86,13 +85,9 @@ static struct nsm_error *put_all(struct sqlite_db *db, const struct nsm_source *
     for (size_t i = 0; i < state->n_items; i++)
         put_item(out, &state->items[i]);
     NSM_TRY(put_sequences(db, source, out));
-    bool is_analyzed = false;
-    int64_t one = 0;
-    NSM_TRY(sqlite_get_i64(db, "SELECT 1 FROM sqlite_schema WHERE name = 'sqlite_stat1'", NULL,
-                           NULL, &is_analyzed, &one));
     const struct sqlite_item analyze = {.type = "analyze", .name = "", .table = "", .sql = ""};
     const struct sqlite_item end = {.type = "end", .name = "", .table = "", .sql = ""};
-    if (is_analyzed)
+    if (sqlite_has_table(db, "sqlite_stat1"))
         put_item(out, &analyze);
     put_item(out, &end);
     return nsm_buf_error(out);
@@ -114,7 +109,7 @@ struct nsm_error *sqlite_define(struct nsm_source *source, struct nsm_context *c
     struct sqlite_backend *const backend = sqlite_backend_of(source->backend);
     NSM_CLEANUP(nsm_buf_release) struct nsm_buf text = NSM_BUF_INIT(MAX_DEFINITION_SIZE);
     struct sqlite_db *db = NULL;
-    NSM_TRY(sqlite_acquire(backend, ctx, SQLITE_MODE_READ, &db));
+    NSM_TRY(sqlite_acquire(backend, ctx, &db));
     struct nsm_error *const error = put_all(db, source, &text);
     sqlite_release(backend, db);
     NSM_TRY(error);

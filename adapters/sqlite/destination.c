@@ -299,7 +299,7 @@ static struct nsm_error *inspect_all(struct inspection *inspection,
 {
     if (inspection->db) {
         NSM_TRY(sqlite_catalog_read(inspection->db, &inspection->catalog));
-        NSM_TRY(sqlite_checkpoint_exists(inspection->db, &inspection->has_checkpoints));
+        inspection->has_checkpoints = sqlite_has_table(inspection->db, SQLITE_CHECKPOINT_TABLE);
     }
     for (size_t i = 0; i < n_destinations; i++) {
         struct nsm_destination *const destination = destinations[i];
@@ -341,7 +341,7 @@ struct nsm_error *sqlite_inspect(struct nsm_backend *base, struct nsm_context *c
     NSM_TRY(nsm_context_error(ctx));
     NSM_TRY(check_folder(backend->path));
     if (access(backend->path, F_OK) == 0)
-        NSM_TRY(sqlite_acquire(backend, ctx, SQLITE_MODE_READ, &inspection.db));
+        NSM_TRY(sqlite_acquire(backend, ctx, &inspection.db));
     struct nsm_error *const error = inspect_all(&inspection, destinations, n_destinations);
     sqlite_catalog_release(&inspection.catalog);
     sqlite_release(backend, inspection.db);
@@ -430,15 +430,11 @@ static struct nsm_error *prepare_table(struct sqlite_db *db, struct preparation 
     struct nsm_destination *const destination = preparation->destination;
     const char *const run_id = destination->backend->run_id;
     const char *owner = NULL;
-    bool is_there = false;
-    int64_t one = 0;
+    const bool is_there = sqlite_has_table(db, object->name);
     NSM_TRY(sqlite_checkpoint_owner(db, &destination->target.arena, run_id, object->name, &owner));
     if (owner && strcmp(owner, destination->namespace_name) != 0)
         return nsm_error_new(NSM_E_CONFLICT, "table %s was made by namespace %s of this plan",
                              object->name, owner);
-    NSM_TRY(sqlite_get_i64(
-        db, "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?1 COLLATE NOCASE",
-        object->name, NULL, &is_there, &one));
     if (is_there && (owner || destination->is_ours || needs_key(destination)))
         return NULL;
     if (is_there && destination->if_exists != NSM_IF_EXISTS_REPLACE)
@@ -469,6 +465,7 @@ struct nsm_error *sqlite_destination_prepare(struct nsm_destination *destination
     struct preparation preparation = {.destination = destination};
     const struct sqlite_work work = {
         .mode = SQLITE_MODE_CREATE,
+        .is_repeatable = true,
         .before = prepare_file,
         .fn = prepare_tables,
         .arg = &preparation,
@@ -497,9 +494,7 @@ static struct nsm_error *reset_table(struct sqlite_db *db, void *arg)
     NSM_CLEANUP(nsm_arena_release) struct nsm_arena arena = NSM_ARENA_INIT;
     NSM_CLEANUP(nsm_buf_release) struct nsm_buf sql = NSM_BUF_TEXT;
     const char *owner = NULL;
-    bool is_there = false;
-    NSM_TRY(sqlite_checkpoint_exists(db, &is_there));
-    if (!is_there)
+    if (!sqlite_has_table(db, SQLITE_CHECKPOINT_TABLE))
         return NULL;
     NSM_TRY(sqlite_checkpoint_owner(db, &arena, run_id, reset->table, &owner));
     nsm_buf_append_cstr(&sql, "DELETE FROM ");
@@ -523,16 +518,19 @@ struct nsm_error *sqlite_reset_object(struct nsm_destination *destination, struc
 static struct nsm_error *forget_namespace(struct sqlite_db *db, void *arg)
 {
     const struct nsm_destination *const destination = arg;
-    bool is_there = false;
-    NSM_TRY(sqlite_checkpoint_exists(db, &is_there));
-    return is_there ? sqlite_checkpoint_complete(db, destination->backend->run_id,
-                                                 destination->namespace_name)
-                    : NULL;
+    return sqlite_has_table(db, SQLITE_CHECKPOINT_TABLE)
+               ? sqlite_checkpoint_complete(db, destination->backend->run_id,
+                                            destination->namespace_name)
+               : NULL;
 }
 
 struct nsm_error *sqlite_complete(struct nsm_destination *destination, struct nsm_context *ctx)
 {
     const struct sqlite_work work = {
-        .mode = SQLITE_MODE_WRITE, .fn = forget_namespace, .arg = destination};
+        .mode = SQLITE_MODE_WRITE,
+        .is_repeatable = true, /* what stays then is our own table, not needed any more */
+        .fn = forget_namespace,
+        .arg = destination,
+    };
     return sqlite_transaction(sqlite_backend_of(destination->backend), ctx, &work);
 }

@@ -85,26 +85,28 @@ struct step {
     const struct sqlite_item *item;
 };
 
-/* An index, view or trigger. One that stands there is ours from an earlier attempt, or one that
- * if_exists lets be; another view gives way for replace. */
+/* An index, view or trigger. Where one of that name stands, it is ours from an earlier attempt, or
+ * one that if_exists lets be; another view gives way for replace. Looked for only then, because that
+ * takes a pass over the whole schema. */
 static struct nsm_error *create_item(struct sqlite_db *db, const struct step *step)
 {
     const struct sqlite_item *const item = step->item;
+    NSM_CLEANUP(nsm_error_freep) struct nsm_error *error = sqlite_run(db, item->sql, item->name);
+    if (!nsm_error_is(error, NSM_E_INVALID))
+        return NSM_STEAL(error);
     NSM_CLEANUP(nsm_arena_release) struct nsm_arena arena = NSM_ARENA_INIT;
     NSM_CLEANUP(nsm_buf_release) struct nsm_buf sql = NSM_BUF_TEXT;
     const char *standing = NULL;
     NSM_TRY(sqlite_get_text(db, &arena,
                             "SELECT sql FROM sqlite_schema WHERE name = ?1 COLLATE NOCASE",
                             item->name, &standing));
-    const bool is_there = *standing != '\0';
-    if (is_there &&
-        (strcmp(standing, item->sql) == 0 || step->destination->if_exists != NSM_IF_EXISTS_REPLACE))
+    if (*standing == '\0')
+        return NSM_STEAL(error);
+    if (strcmp(standing, item->sql) == 0 || step->destination->if_exists != NSM_IF_EXISTS_REPLACE)
         return NULL;
-    if (is_there) {
-        nsm_buf_printf(&sql, "DROP %s ", item->type);
-        sqlite_append_name(&sql, item->name);
-        NSM_TRY(sqlite_run(db, sql.ptr, item->name));
-    }
+    nsm_buf_printf(&sql, "DROP %s ", item->type);
+    sqlite_append_name(&sql, item->name);
+    NSM_TRY(sqlite_run(db, sql.ptr, item->name));
     return sqlite_run(db, item->sql, item->name);
 }
 

@@ -14,6 +14,9 @@
  * bytes. SQLite's own limit bounds it. */
 #define MAX_TOKEN_BYTES NSM_MAX_VALUE_BYTES
 
+/* Parts up to this size are read by the connection that wrote them: see store.h. */
+#define MAX_TURN_BYTES ((uint64_t)1 << 20)
+
 /* ---- resume tokens of keys ---- */
 
 static void put_key_value(sqlite3_stmt *statement, int column, struct nsm_buf *out)
@@ -121,10 +124,11 @@ struct nsm_error *sqlite_reader_open(struct nsm_reader *base, struct nsm_context
     reader->is_raw = state->is_raw;
     reader->is_utf16 = strcmp(state->encoding, "UTF-8") != 0;
     reader->is_short = source->written && reader->access->is_seekable;
+    reader->takes_turns = reader->is_short && base->request->part->n_bytes <= MAX_TURN_BYTES &&
+                          sqlite_has_writer(sqlite_backend_of(base->backend));
     struct nsm_error *error = take_token(reader);
-    if (!error)
-        error =
-            sqlite_acquire(sqlite_backend_of(base->backend), ctx, SQLITE_MODE_READ, &reader->db);
+    if (!error && !reader->takes_turns)
+        error = sqlite_acquire(sqlite_backend_of(base->backend), ctx, &reader->db);
     if (error)
         nsm_buf_release(&reader->behind);
     return error;
@@ -134,7 +138,8 @@ void sqlite_reader_close(struct nsm_reader *base)
 {
     struct sqlite_reader *const reader = (struct sqlite_reader *)base;
     (void)sqlite3_finalize(reader->statement);
-    sqlite_release(sqlite_backend_of(base->backend), reader->db);
+    if (!reader->takes_turns)
+        sqlite_release(sqlite_backend_of(base->backend), reader->db);
     nsm_buf_release(&reader->behind);
 }
 
@@ -333,11 +338,31 @@ static struct nsm_error *fill(struct sqlite_reader *reader, struct nsm_batch *ba
     return NULL;
 }
 
+static struct nsm_error *fill_in_turn(struct sqlite_reader *reader, struct nsm_context *ctx,
+                                      struct nsm_batch *batch, bool *ret_is_end)
+{
+    struct sqlite_backend *const backend = sqlite_backend_of(reader->base.backend);
+    struct sqlite_db *db = NULL;
+    NSM_TRY(sqlite_take_turn(backend, ctx, SQLITE_MODE_WRITE, &db));
+    if (db != reader->db) { /* the first time, or the connection had to be made anew */
+        (void)sqlite3_finalize(reader->statement);
+        reader->statement = NULL;
+        reader->db = db;
+    }
+    struct nsm_error *const error = fill(reader, batch, ret_is_end);
+    if (reader->statement)
+        (void)sqlite3_reset(reader->statement);
+    sqlite_end_turn(backend);
+    return error;
+}
+
 struct nsm_error *sqlite_read(struct nsm_reader *base, struct nsm_context *ctx,
                               struct nsm_batch *batch, bool *ret_is_end)
 {
     struct sqlite_reader *const reader = (struct sqlite_reader *)base;
     NSM_TRY(nsm_context_error(ctx));
+    if (reader->takes_turns)
+        return fill_in_turn(reader, ctx, batch, ret_is_end);
     reader->db->ctx = ctx;
     struct nsm_error *const error = fill(reader, batch, ret_is_end);
     reader->db->ctx = NULL;

@@ -10,13 +10,14 @@
 
 struct sqlite_reader {
     struct nsm_reader base;
-    struct sqlite_db *db;
+    struct sqlite_db *db; /* its own, or with takes_turns the backend's: only in a turn */
     sqlite3_stmt *statement;
     const struct sqlite_access *access;
     struct sqlite_range range; /* what is still to come */
     struct nsm_buf behind; /* SQLITE_ORDER_KEY: the key of the last row, as in the resume token */
     bool is_running;       /* the statement stands behind the last row that was read */
     bool is_short;         /* no transaction lasts over a batch */
+    bool takes_turns;      /* reads on the connection that writes, a batch a turn */
     bool is_raw;
     bool is_utf16;
 };

@@ -125,7 +125,7 @@ static struct nsm_error *survey_table(struct sqlite_db *db, struct nsm_source *s
                          "table %s: %zu computed columns become ordinary ones", object->name,
                          n_computed);
     NSM_TRY(check_key(db, table, object, findings));
-    NSM_TRY(sqlite_access_make(db, arena, table, object, access));
+    NSM_TRY(sqlite_access_make(db, arena, object, access));
     NSM_CLEANUP(nsm_error_freep)
     struct nsm_error *error = is_foreign ? sqlite_scan_values(db, access, object, findings)
                                          : sqlite_scan_counts(db, access, object);
@@ -196,7 +196,8 @@ static void select_items(struct nsm_source *source, const struct sqlite_catalog 
     state->n_items = n_items;
     if (n_views && state->is_raw)
         nsm_findings_add(&source->census.findings, NSM_FINDING_NOTE, "", n_views,
-                         "%zu views stay behind: they go along only with the whole file", n_views);
+                         "%zu view%s, left behind: views go along only with the whole file",
+                         n_views, n_views == 1 ? "" : "s");
 }
 
 static struct nsm_error *add_table(struct sqlite_db *db, struct nsm_source *source,
@@ -237,8 +238,8 @@ static struct nsm_error *survey_tables(struct sqlite_db *db, struct nsm_source *
     }
     if (n_virtual)
         nsm_findings_add(&census->findings, NSM_FINDING_LOSS, "virtual-tables", n_virtual,
-                         "%zu virtual tables: their modules keep the rows in ways of their own",
-                         n_virtual);
+                         "%zu virtual table%s, whose module keeps the rows in a way of its own",
+                         n_virtual, n_virtual == 1 ? "" : "s");
     return NULL;
 }
 
@@ -248,6 +249,7 @@ static struct nsm_error *survey_selection(struct sqlite_db *db, struct nsm_sourc
 {
     state->is_whole = nsm_settings_list_size(source->selection, "tables") == 0;
     state->is_raw = !(source->flags & NSM_SURVEY_VALUE_TYPES);
+    state->encoding = nsm_arena_strdup(&source->census.arena, catalog->encoding);
     NSM_TRY(survey_tables(db, source, catalog, state));
     select_items(source, catalog, state);
     if (!state->is_raw)
@@ -255,26 +257,26 @@ static struct nsm_error *survey_selection(struct sqlite_db *db, struct nsm_sourc
     return NULL;
 }
 
-/* What a destination wrote: its target's tables with its target's columns. */
-static struct nsm_error *survey_written(struct sqlite_db *db, struct nsm_source *source,
-                                        const struct sqlite_catalog *catalog,
-                                        struct sqlite_source *state)
+/* What a destination wrote: its target's tables with its target's columns. No catalog is read: there
+ * may be ten thousand other tables in the file. */
+static struct nsm_error *survey_written(struct sqlite_db *db, struct nsm_source *source)
 {
     struct nsm_census *const census = &source->census;
+    struct sqlite_source *const state = source->state;
     const struct nsm_census *const target = &source->written->target;
     const char *const version = file_version(&census->arena, db->path);
     state->is_raw = true;
     state->accesses = nsm_arena_calloc(&census->arena, target->n_objects, sizeof(*state->accesses));
+    NSM_TRY(sqlite_refresh(db));
+    NSM_TRY(sqlite_get_text(db, &census->arena, "PRAGMA encoding", NULL, &state->encoding));
     for (size_t i = 0; i < target->n_objects; i++) {
-        const struct sqlite_table *const table =
-            sqlite_catalog_find(catalog, target->objects[i].name);
-        if (!table)
-            return nsm_error_new(NSM_E_NOTFOUND, "%s: no table \"%s\"", db->path,
-                                 target->objects[i].name);
+        const char *const name = target->objects[i].name;
+        if (!sqlite_has_table(db, name))
+            return nsm_error_new(NSM_E_NOTFOUND, "%s: no table \"%s\"", db->path, name);
         struct nsm_object *const object = nsm_census_add_object(census);
         sqlite_copy_object(&census->arena, &target->objects[i], object);
         object->version = version;
-        NSM_TRY(sqlite_access_make(db, &census->arena, table, object, &state->accesses[i]));
+        NSM_TRY(sqlite_access_make(db, &census->arena, object, &state->accesses[i]));
         NSM_TRY(sqlite_scan_counts(db, &state->accesses[i], object));
         if (!(source->flags & NSM_SURVEY_COUNT_ONLY))
             NSM_TRY(sqlite_scan_parts(db, &state->accesses[i], source->part_bytes, i, census));
@@ -282,22 +284,36 @@ static struct nsm_error *survey_written(struct sqlite_db *db, struct nsm_source 
     return NULL;
 }
 
-static struct nsm_error *survey_all(struct sqlite_db *db, struct nsm_source **sources,
-                                    size_t n_sources)
+static struct nsm_error *survey_selections(struct sqlite_db *db, struct nsm_source **sources,
+                                           size_t n_sources)
 {
     NSM_CLEANUP(sqlite_catalog_release) struct sqlite_catalog catalog = {0};
     NSM_TRY(sqlite_catalog_read(db, &catalog));
     for (size_t i = 0; i < n_sources; i++) {
         struct nsm_source *const source = sources[i];
-        struct sqlite_source *const state =
-            nsm_arena_calloc(&source->census.arena, 1, sizeof(*state));
-        source->state = state;
-        state->encoding = nsm_arena_strdup(&source->census.arena, catalog.encoding);
-        NSM_TRY_WRAP(source->written ? survey_written(db, source, &catalog, state)
-                                     : survey_selection(db, source, &catalog, state),
-                     "namespace %s", source->namespace_name);
-        set_identity(&source->census, db->path);
+        if (!source->written)
+            NSM_TRY_WRAP(survey_selection(db, source, &catalog, source->state), "namespace %s",
+                         source->namespace_name);
     }
+    return NULL;
+}
+
+static struct nsm_error *survey_all(struct sqlite_db *db, struct nsm_source **sources,
+                                    size_t n_sources)
+{
+    size_t n_written = 0;
+    for (size_t i = 0; i < n_sources; i++) {
+        sources[i]->state =
+            nsm_arena_calloc(&sources[i]->census.arena, 1, sizeof(struct sqlite_source));
+        n_written += sources[i]->written != NULL;
+        if (sources[i]->written)
+            NSM_TRY_WRAP(survey_written(db, sources[i]), "namespace %s",
+                         sources[i]->namespace_name);
+    }
+    if (n_written < n_sources)
+        NSM_TRY(survey_selections(db, sources, n_sources));
+    for (size_t i = 0; i < n_sources; i++)
+        set_identity(&sources[i]->census, db->path);
     return NULL;
 }
 
@@ -306,7 +322,13 @@ struct nsm_error *sqlite_survey(struct nsm_backend *base, struct nsm_context *ct
 {
     struct sqlite_backend *const backend = sqlite_backend_of(base);
     struct sqlite_db *db = NULL;
-    NSM_TRY(sqlite_acquire(backend, ctx, SQLITE_MODE_READ, &db));
+    if (n_sources > 0 && sources[0]->written && sqlite_has_writer(backend)) {
+        NSM_TRY(sqlite_take_turn(backend, ctx, SQLITE_MODE_WRITE, &db));
+        struct nsm_error *const error = survey_all(db, sources, n_sources);
+        sqlite_end_turn(backend);
+        return error;
+    }
+    NSM_TRY(sqlite_acquire(backend, ctx, &db));
     struct nsm_error *const error = survey_all(db, sources, n_sources);
     sqlite_release(backend, db);
     return error;
@@ -340,7 +362,7 @@ struct nsm_error *sqlite_list(struct nsm_backend *base, struct nsm_context *ctx,
     assert(strcmp(key, "tables") == 0);
     struct sqlite_backend *const backend = sqlite_backend_of(base);
     struct sqlite_db *db = NULL;
-    NSM_TRY(sqlite_acquire(backend, ctx, SQLITE_MODE_READ, &db));
+    NSM_TRY(sqlite_acquire(backend, ctx, &db));
     struct nsm_error *const error = list_all(db, glob, fn, arg);
     sqlite_release(backend, db);
     return error;

@@ -61,8 +61,8 @@ static struct nsm_error *sqlite_open(struct nsm_backend *base)
 static void sqlite_close(struct nsm_backend *base)
 {
     struct sqlite_backend *const backend = sqlite_backend_of(base);
-    assert(!backend->is_writing);
-    sqlite_close_idle(backend);
+    assert(!backend->has_turn);
+    sqlite_close_all(backend);
     pthread_cond_destroy(&backend->turn_ended);
     pthread_mutex_destroy(&backend->mutex);
 }
@@ -112,7 +112,7 @@ static struct nsm_error *sqlite_check(struct nsm_backend *base, struct nsm_conte
     health->version = nsm_arena_printf(&health->arena, "SQLite %s", sqlite3_libversion());
     if (stat(backend->path, &info) != 0 && errno == ENOENT)
         return check_missing(backend->path, health);
-    NSM_TRY(sqlite_acquire(backend, ctx, SQLITE_MODE_READ, &db));
+    NSM_TRY(sqlite_acquire(backend, ctx, &db));
     struct nsm_error *const error = check_file(db, &info, health);
     sqlite_release(backend, db);
     return error;

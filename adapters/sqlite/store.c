@@ -9,23 +9,19 @@
 #include <assert.h>
 #include <time.h>
 
-static struct sqlite_db **idle_of(struct sqlite_backend *backend, enum sqlite_mode mode)
-{
-    return mode == SQLITE_MODE_READ ? &backend->idle_readers : &backend->idle_writers;
-}
+/* ---- reading ---- */
 
 struct nsm_error *sqlite_acquire(struct sqlite_backend *backend, struct nsm_context *ctx,
-                                 enum sqlite_mode mode, struct sqlite_db **ret)
+                                 struct sqlite_db **ret)
 {
     NSM_TRY(nsm_context_error(ctx));
     pthread_mutex_lock(&backend->mutex);
-    struct sqlite_db **const idle = idle_of(backend, mode);
-    struct sqlite_db *const db = *idle;
+    struct sqlite_db *const db = backend->idle_readers;
     if (db)
-        *idle = db->next;
+        backend->idle_readers = db->next;
     pthread_mutex_unlock(&backend->mutex);
     if (!db)
-        return sqlite_db_open(backend->path, mode, ctx, ret);
+        return sqlite_db_open(backend->path, SQLITE_MODE_READ, ctx, ret);
     db->next = NULL;
     db->ctx = ctx;
     *ret = db;
@@ -37,39 +33,18 @@ void sqlite_release(struct sqlite_backend *backend, struct sqlite_db *db)
     if (!db)
         return;
     db->ctx = NULL;
-    if (!sqlite3_get_autocommit(db->handle) &&
-        sqlite3_exec(db->handle, "ROLLBACK", NULL, NULL, NULL) != SQLITE_OK) {
-        sqlite_db_close(db);
-        return;
-    }
     pthread_mutex_lock(&backend->mutex);
-    struct sqlite_db **const idle = idle_of(backend, db->mode);
-    db->next = *idle;
-    *idle = db;
+    db->next = backend->idle_readers;
+    backend->idle_readers = db;
     pthread_mutex_unlock(&backend->mutex);
 }
 
-static void close_all(struct sqlite_db *first)
+bool sqlite_has_writer(struct sqlite_backend *backend)
 {
-    while (first) {
-        struct sqlite_db *const next = first->next;
-        sqlite_db_close(first);
-        first = next;
-    }
-}
-
-void sqlite_close_idle(struct sqlite_backend *backend)
-{
-    close_all(backend->idle_readers);
-    struct sqlite_db *const last = backend->idle_writers;
-    if (last) {
-        close_all(last->next);
-        /* Fails when another program has the file open: then its log stays, which does no harm. */
-        if (backend->made_file)
-            (void)sqlite3_exec(last->handle, "PRAGMA journal_mode=DELETE", NULL, NULL, NULL);
-        sqlite_db_close(last);
-    }
-    backend->idle_readers = backend->idle_writers = NULL;
+    pthread_mutex_lock(&backend->mutex);
+    const bool has_writer = backend->has_writer;
+    pthread_mutex_unlock(&backend->mutex);
+    return has_writer;
 }
 
 void sqlite_set_made_file(struct sqlite_backend *backend)
@@ -79,12 +54,27 @@ void sqlite_set_made_file(struct sqlite_backend *backend)
     pthread_mutex_unlock(&backend->mutex);
 }
 
-/* ---- the turn to write ---- */
+void sqlite_close_all(struct sqlite_backend *backend)
+{
+    while (backend->idle_readers) {
+        struct sqlite_db *const next = backend->idle_readers->next;
+        sqlite_db_close(backend->idle_readers);
+        backend->idle_readers = next;
+    }
+    /* Fails when another program has the file open: then its log stays, which does no harm. */
+    if (backend->writer && backend->made_file)
+        (void)sqlite3_exec(backend->writer->handle, "PRAGMA journal_mode=DELETE", NULL, NULL, NULL);
+    sqlite_db_close(backend->writer);
+    backend->writer = NULL;
+}
 
-static void wait_turn(struct sqlite_backend *backend, const struct nsm_context *ctx)
+/* ---- turns ---- */
+
+/* With the mutex held. */
+static void wait_for_turn(struct sqlite_backend *backend, const struct nsm_context *ctx)
 {
     const int64_t deadline_ns = nsm_context_deadline(ctx);
-    while (backend->is_writing && !nsm_context_is_canceled(ctx)) {
+    while (backend->has_turn && !nsm_context_is_canceled(ctx)) {
         if (deadline_ns == NSM_NEVER) {
             pthread_cond_wait(&backend->turn_ended, &backend->mutex);
             continue;
@@ -96,79 +86,104 @@ static void wait_turn(struct sqlite_backend *backend, const struct nsm_context *
     }
 }
 
-static struct nsm_error *take_turn(struct sqlite_backend *backend, struct nsm_context *ctx)
+/* Opened when it is needed first; outside of the mutex, as that may take a while. */
+static struct nsm_error *need_writer(struct sqlite_backend *backend, struct nsm_context *ctx,
+                                     enum sqlite_mode mode)
 {
+    if (backend->writer)
+        return NULL;
+    NSM_TRY(sqlite_db_open(backend->path, mode, ctx, &backend->writer));
+    pthread_mutex_lock(&backend->mutex);
+    backend->has_writer = true;
+    pthread_mutex_unlock(&backend->mutex);
+    return NULL;
+}
+
+struct nsm_error *sqlite_take_turn(struct sqlite_backend *backend, struct nsm_context *ctx,
+                                   enum sqlite_mode mode, struct sqlite_db **ret)
+{
+    NSM_TRY(nsm_context_error(ctx));
     struct nsm_waker waker = {0};
     nsm_waker_register(&waker, ctx, &backend->mutex, &backend->turn_ended);
     pthread_mutex_lock(&backend->mutex);
-    wait_turn(backend, ctx);
-    const bool is_ours = !backend->is_writing;
-    backend->is_writing = true;
+    wait_for_turn(backend, ctx);
+    const bool is_ours = !backend->has_turn;
+    backend->has_turn = true;
     pthread_mutex_unlock(&backend->mutex);
     nsm_waker_unregister(&waker);
-    return is_ours ? NULL : nsm_context_error(ctx);
+    if (!is_ours)
+        return nsm_context_error(ctx);
+    struct nsm_error *const error = need_writer(backend, ctx, mode);
+    if (error) {
+        sqlite_end_turn(backend);
+        return error;
+    }
+    backend->writer->ctx = ctx;
+    *ret = backend->writer;
+    return NULL;
 }
 
-static void end_turn(struct sqlite_backend *backend)
+void sqlite_end_turn(struct sqlite_backend *backend)
 {
+    struct sqlite_db *const db = backend->writer;
+    /* Under a cancelled context a rollback would be interrupted too. */
+    if (db)
+        db->ctx = NULL;
+    if (db && !sqlite3_get_autocommit(db->handle) &&
+        sqlite3_exec(db->handle, "ROLLBACK", NULL, NULL, NULL) != SQLITE_OK) {
+        sqlite_db_close(db);
+        backend->writer = NULL;
+    } else if (db && db->is_lax) {
+        (void)sqlite3_exec(db->handle, "PRAGMA synchronous=FULL", NULL, NULL, NULL);
+        db->is_lax = false;
+    }
     pthread_mutex_lock(&backend->mutex);
-    assert(backend->is_writing);
-    backend->is_writing = false;
+    assert(backend->has_turn);
+    backend->has_turn = false;
     pthread_cond_broadcast(&backend->turn_ended);
     pthread_mutex_unlock(&backend->mutex);
 }
 
-struct nsm_error *sqlite_begin(struct sqlite_backend *backend, struct sqlite_db *db)
+struct nsm_error *sqlite_begin(struct sqlite_db *db)
 {
-    NSM_TRY(take_turn(backend, db->ctx));
-    struct nsm_error *const error = sqlite_run(db, "BEGIN IMMEDIATE", "");
-    if (error)
-        end_turn(backend);
-    return error;
+    NSM_TRY(sqlite_run(db, "BEGIN IMMEDIATE", ""));
+    return sqlite_refresh(db);
 }
 
-struct nsm_error *sqlite_commit(struct sqlite_backend *backend, struct sqlite_db *db)
+struct nsm_error *sqlite_commit(struct sqlite_db *db)
 {
-    NSM_TRY(sqlite_run(db, "COMMIT", "commit"));
-    end_turn(backend);
-    return NULL;
+    return sqlite_run(db, "COMMIT", "commit");
 }
 
-void sqlite_abandon(struct sqlite_backend *backend, struct sqlite_db *db)
+/* Only a log keeps the order of commits without a sync after each. Holds until the turn ends. */
+static struct nsm_error *allow_undoing(struct sqlite_db *db)
 {
-    /* Under a cancelled context the rollback would be interrupted too. */
-    db->ctx = NULL;
-    if (!sqlite3_get_autocommit(db->handle))
-        (void)sqlite3_exec(db->handle, "ROLLBACK", NULL, NULL, NULL);
-    end_turn(backend);
+    NSM_CLEANUP(nsm_arena_release) struct nsm_arena arena = NSM_ARENA_INIT;
+    const char *mode = NULL;
+    NSM_TRY(sqlite_get_text(db, &arena, "PRAGMA journal_mode", NULL, &mode));
+    if (strcmp(mode, "wal") != 0)
+        return NULL;
+    db->is_lax = true;
+    return sqlite_run(db, "PRAGMA synchronous=NORMAL", "");
 }
 
-static struct nsm_error *work_in_turn(struct sqlite_db *db, const struct sqlite_work *work)
+static struct nsm_error *transact(struct sqlite_db *db, const struct sqlite_work *work)
 {
     if (work->before)
         NSM_TRY(work->before(db, work->arg));
-    NSM_TRY(sqlite_run(db, "BEGIN IMMEDIATE", ""));
-    return work->fn(db, work->arg);
-}
-
-static struct nsm_error *transact(struct sqlite_backend *backend, struct sqlite_db *db,
-                                  const struct sqlite_work *work)
-{
-    NSM_TRY(take_turn(backend, db->ctx));
-    struct nsm_error *error = work_in_turn(db, work);
-    if (!error)
-        error = sqlite_commit(backend, db);
-    if (error)
-        sqlite_abandon(backend, db);
-    return error;
+    if (work->is_repeatable)
+        NSM_TRY(allow_undoing(db));
+    NSM_TRY(sqlite_begin(db));
+    NSM_TRY(work->fn(db, work->arg));
+    return sqlite_commit(db);
 }
 
 struct nsm_error *sqlite_transaction(struct sqlite_backend *backend, struct nsm_context *ctx,
                                      const struct sqlite_work *work)
 {
     struct sqlite_db *db = NULL;
-    NSM_TRY(sqlite_acquire(backend, ctx, work->mode, &db));
-    struct nsm_error *const error = transact(backend, db, work);
-    sqlite_release(backend, db);
+    NSM_TRY(sqlite_take_turn(backend, ctx, work->mode, &db));
+    struct nsm_error *const error = transact(db, work);
+    sqlite_end_turn(backend);
     return error;
 }

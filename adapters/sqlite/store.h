@@ -1,12 +1,14 @@
 /*
- * The backend of the adapter `sqlite`: the file, the connections that rest between two operations
- * (opening one parses the whole schema, which for ten thousand tables costs more than reading one
- * of them), and the turn to write.
+ * The backend of the adapter `sqlite`: the file, connections that read and rest between two uses,
+ * and the one connection that writes.
  *
- * SQLite lets one connection write at a time. Within the process writers take turns here, under
- * their contexts, rather than by polling the file's lock.
+ * SQLite lets one connection write at a time, so there is one, and whoever writes takes turns with
+ * it, under their contexts. That also saves what a change of the schema costs: it makes every other
+ * connection read the whole schema anew, which with ten thousand tables takes longer than copying
+ * one of them.
  *
- * Threads: internally locked; a connection belongs to whoever acquired it.
+ * Threads: internally locked; a reading connection belongs to whoever acquired it, the writing one
+ * to whoever has the turn.
  */
 #ifndef NSM_ADAPTERS_SQLITE_STORE_H
 #define NSM_ADAPTERS_SQLITE_STORE_H
@@ -23,10 +25,11 @@ struct sqlite_backend {
     const char *path;
     pthread_mutex_t mutex; /* guards what follows */
     pthread_cond_t turn_ended;
-    bool is_writing; /* someone has the turn to write */
-    bool made_file;  /* this process made the file, or took over one so made */
+    bool has_turn;   /* someone has the turn to write */
+    bool has_writer; /* there is a writing connection */
+    bool made_file;  /* a run of ours made the file */
     struct sqlite_db *idle_readers;
-    struct sqlite_db *idle_writers;
+    struct sqlite_db *writer; /* NULL until it is needed; its owner's who has the turn */
 };
 
 static inline struct sqlite_backend *sqlite_backend_of(struct nsm_backend *backend)
@@ -34,27 +37,41 @@ static inline struct sqlite_backend *sqlite_backend_of(struct nsm_backend *backe
     return (struct sqlite_backend *)backend;
 }
 
-/* A connection that rests, or a new one. */
-struct nsm_error *sqlite_acquire(struct sqlite_backend *backend, struct nsm_context *ctx,
-                                 enum sqlite_mode mode, struct sqlite_db **ret) NSM_MUST_USE;
-/* Ends an open transaction without committing it. Accepts NULL. */
-void sqlite_release(struct sqlite_backend *backend, struct sqlite_db *db);
-/* Closes all connections that rest. A file that we made is left in one piece. */
-void sqlite_close_idle(struct sqlite_backend *backend);
+/* Closes all connections, which rest. A file that we made is left in one piece. */
+void sqlite_close_all(struct sqlite_backend *backend);
 void sqlite_set_made_file(struct sqlite_backend *backend);
 
-/* Waits for the turn to write, and begins a transaction. */
-struct nsm_error *sqlite_begin(struct sqlite_backend *backend, struct sqlite_db *db) NSM_MUST_USE;
-/* Commits; the turn is over on success. After an error the transaction still has to be abandoned. */
-struct nsm_error *sqlite_commit(struct sqlite_backend *backend, struct sqlite_db *db) NSM_MUST_USE;
-/* Rolls back; the turn is over. */
-void sqlite_abandon(struct sqlite_backend *backend, struct sqlite_db *db);
+/* ---- reading ---- */
 
-/* A writing connection for the time of one call of `fn`, in one transaction that is committed when
- * it succeeds. `before` (may be NULL) is called in our turn but outside of the transaction. */
+/* A connection that rests, or a new one; for reading. */
+struct nsm_error *sqlite_acquire(struct sqlite_backend *backend, struct nsm_context *ctx,
+                                 struct sqlite_db **ret) NSM_MUST_USE;
+/* Accepts NULL. */
+void sqlite_release(struct sqlite_backend *backend, struct sqlite_db *db);
+
+/* Whether this process has written to the file, so that short reads are cheaper in a turn. */
+bool sqlite_has_writer(struct sqlite_backend *backend);
+
+/* ---- turns ---- */
+
+/* Waits for the turn, without a transaction. `mode`: WRITE or CREATE. */
+struct nsm_error *sqlite_take_turn(struct sqlite_backend *backend, struct nsm_context *ctx,
+                                   enum sqlite_mode mode, struct sqlite_db **ret) NSM_MUST_USE;
+/* Ends a turn, and rolls back what it left uncommitted. */
+void sqlite_end_turn(struct sqlite_backend *backend);
+
+/* Inside of a turn: begins a transaction, with a fresh look at the schema; or commits it. */
+struct nsm_error *sqlite_begin(struct sqlite_db *db) NSM_MUST_USE;
+struct nsm_error *sqlite_commit(struct sqlite_db *db) NSM_MUST_USE;
+
+/* One turn, one transaction for one call of `fn`, committed when it succeeds. `before` (may be NULL)
+ * is called in the turn but outside of the transaction. */
 typedef struct nsm_error *sqlite_transaction_fn(struct sqlite_db *db, void *arg);
 struct sqlite_work {
     enum sqlite_mode mode;
+    /* What a power cut may undo, because a run that goes on does it again: saves a sync of the disk.
+     * The order of commits is kept in any case. */
+    bool is_repeatable;
     sqlite_transaction_fn *before, *fn;
     void *arg;
 };

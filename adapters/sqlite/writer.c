@@ -155,27 +155,31 @@ static struct nsm_error *insert_row(struct sqlite_writer *writer, const struct n
 
 /* ---- the operations ---- */
 
+/* What an earlier attempt wrote behind its last checkpoint was never committed. */
 struct nsm_error *sqlite_writer_open(struct nsm_writer *base, struct nsm_context *ctx)
 {
-    struct sqlite_writer *const writer = (struct sqlite_writer *)base;
-    /* What an earlier attempt wrote behind its last checkpoint was never committed. */
-    NSM_TRY(sqlite_acquire(sqlite_backend_of(base->backend), ctx, SQLITE_MODE_WRITE, &writer->db));
-    struct nsm_error *const error = prepare_insert(writer);
-    if (error)
-        sqlite_release(sqlite_backend_of(base->backend), writer->db);
-    return error;
+    (void)base;
+    return nsm_context_error(ctx);
 }
 
-/* Begins a transaction if none is open. */
+/* Takes the turn and begins a transaction, if none is open. */
 static struct nsm_error *begin(struct sqlite_writer *writer, struct nsm_context *ctx)
 {
     NSM_TRY(nsm_context_error(ctx));
-    writer->db->ctx = ctx;
-    if (writer->is_open)
+    if (writer->is_open) {
+        writer->db->ctx = ctx;
         return NULL;
-    NSM_TRY(sqlite_begin(sqlite_backend_of(writer->base.backend), writer->db));
+    }
+    struct sqlite_db *db = NULL;
+    NSM_TRY(sqlite_take_turn(sqlite_backend_of(writer->base.backend), ctx, SQLITE_MODE_WRITE, &db));
     writer->is_open = true;
-    return NULL;
+    if (db != writer->db) { /* the first time, or the connection had to be made anew */
+        (void)sqlite3_finalize(writer->insert);
+        writer->insert = NULL;
+        writer->db = db;
+    }
+    NSM_TRY(sqlite_begin(db));
+    return writer->insert ? NULL : prepare_insert(writer);
 }
 
 struct nsm_error *sqlite_write(struct nsm_writer *base, struct nsm_context *ctx,
@@ -194,17 +198,16 @@ struct nsm_error *sqlite_writer_checkpoint(struct nsm_writer *base, struct nsm_c
     struct sqlite_writer *const writer = (struct sqlite_writer *)base;
     NSM_TRY(begin(writer, ctx));
     NSM_TRY(sqlite_checkpoint_put(writer->db, base->backend->run_id, base->request, checkpoint));
-    NSM_TRY(sqlite_commit(sqlite_backend_of(base->backend), writer->db));
+    NSM_TRY(sqlite_commit(writer->db));
     writer->is_open = false;
+    sqlite_end_turn(sqlite_backend_of(base->backend));
     return NULL;
 }
 
 void sqlite_writer_close(struct nsm_writer *base)
 {
     struct sqlite_writer *const writer = (struct sqlite_writer *)base;
-    struct sqlite_backend *const backend = sqlite_backend_of(base->backend);
     (void)sqlite3_finalize(writer->insert);
     if (writer->is_open)
-        sqlite_abandon(backend, writer->db);
-    sqlite_release(backend, writer->db);
+        sqlite_end_turn(sqlite_backend_of(base->backend));
 }

@@ -10,7 +10,7 @@
 
 struct sqlite_writer {
     struct nsm_writer base;
-    struct sqlite_db *db;
+    struct sqlite_db *db; /* the backend's writing one; ours while is_open */
     sqlite3_stmt *insert;
     bool is_open; /* a transaction, and with it the turn to write */
     bool counts_skipped;
