@@ -30,6 +30,7 @@ struct nsm_pg_backend {
     struct nsm_pg_conn *idle;
     struct nsm_pg_conn *snapshot_conn; /* holds the exported snapshot's transaction open */
     char *snapshot_id;
+    uint64_t snapshot_number; /* counts the snapshots: a restarted server uses its ids again */
     /* immutable after open */
     PQconninfoOption *options; /* the url, parsed */
     char *place;               /* "host:port/database", for messages */

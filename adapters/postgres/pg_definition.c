@@ -8,6 +8,7 @@
 #include <errno.h>
 
 #include "adapters/postgres/pg_process.h"
+#include "adapters/postgres/pg_snapshot.h"
 #include "adapters/postgres/pg_text.h"
 #include "migrate/base/alloc.h"
 
@@ -125,10 +126,14 @@ struct nsm_error *nsm_pg_define(struct nsm_source *source, struct nsm_context *c
 {
     const struct nsm_pg_source *const state = source->state;
     struct nsm_pg_conn *conn NSM_CLEANUP(nsm_pg_releasep) = NULL;
-    NSM_TRY(nsm_pg_acquire((struct nsm_pg_backend *)source->backend, ctx, &conn));
+    struct nsm_pg_backend *const pg = (struct nsm_pg_backend *)source->backend;
+    struct nsm_arena arena NSM_CLEANUP(nsm_arena_release) = NSM_ARENA_INIT;
+    struct nsm_pg_snapshot snapshot = {0};
+    NSM_TRY(nsm_pg_take_snapshot(pg, ctx, &arena, &snapshot));
+    NSM_TRY(nsm_pg_acquire(pg, ctx, &conn));
     const struct nsm_pg_dump_request request = {
         .conn = conn,
-        .snapshot_id = state->snapshot_id,
+        .snapshot_id = snapshot.id,
         .schema = state->selection.schema,
         .tables = state->relations,
         .n_tables = state->n_relations,

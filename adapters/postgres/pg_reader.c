@@ -140,6 +140,42 @@ static struct nsm_error *start_copy(struct nsm_pg_reader *pg, struct nsm_context
     return NULL;
 }
 
+/* Whether the table is, under a snapshot that came in the place of the survey's, what it was. */
+static struct nsm_error *check_version(struct nsm_pg_reader *pg, struct nsm_context *ctx)
+{
+    const struct nsm_read_request *const request = pg->base.request;
+    const struct nsm_pg_source *const state = request->source->state;
+    char oid[16];
+    (void)snprintf(oid, sizeof(oid), "%u", state->tables[request->part->object].oid);
+    const char *const params[] = {oid};
+    PGresult *result NSM_CLEANUP(nsm_pg_resultp) = NULL;
+    NSM_TRY(nsm_pg_query(pg->conn, ctx,
+                         "SELECT pg_relation_filenode($1::oid) || '/' ||"
+                         " pg_stat_get_tuples_inserted($1::oid)"
+                         " + pg_stat_get_tuples_updated($1::oid)"
+                         " + pg_stat_get_tuples_deleted($1::oid)",
+                         params, 1, &result));
+    if (strcmp(PQgetvalue(result, 0, 0), request->object->version) == 0)
+        return NULL;
+    return nsm_error_new(
+        NSM_E_CONFLICT,
+        "the snapshot that all tables were read from was lost when the server ended "
+        "its session, and the table may have changed since: run again");
+}
+
+static struct nsm_error *begin(struct nsm_pg_reader *pg, struct nsm_context *ctx)
+{
+    const struct nsm_pg_source *const state = pg->base.request->source->state;
+    if (!state->snapshot_number)
+        return nsm_pg_begin_read(pg->conn, ctx, NULL);
+    struct nsm_arena arena NSM_CLEANUP(nsm_arena_release) = NSM_ARENA_INIT;
+    struct nsm_pg_snapshot snapshot = {0};
+    NSM_TRY(
+        nsm_pg_take_snapshot((struct nsm_pg_backend *)pg->base.backend, ctx, &arena, &snapshot));
+    NSM_TRY(nsm_pg_begin_read(pg->conn, ctx, snapshot.id));
+    return snapshot.number == state->snapshot_number ? NULL : check_version(pg, ctx);
+}
+
 static struct nsm_error *open_conn(struct nsm_pg_reader *pg, struct nsm_context *ctx)
 {
     const struct nsm_read_request *const request = pg->base.request;
@@ -151,7 +187,7 @@ static struct nsm_error *open_conn(struct nsm_pg_reader *pg, struct nsm_context 
     };
     struct nsm_buf sql NSM_CLEANUP(nsm_buf_release) = NSM_BUF_TEXT;
     NSM_TRY(nsm_pg_write_copy_out(&sql, request->object, &piece, pg->is_binary));
-    NSM_TRY(nsm_pg_begin_read(pg->conn, ctx, state->snapshot_id));
+    NSM_TRY(begin(pg, ctx));
     /* Nothing but scans in the order of the table; a bitmap's is one too. */
     NSM_TRY(nsm_pg_exec(pg->conn, ctx,
                         "SET LOCAL enable_indexscan = off; SET LOCAL enable_indexonlyscan = off;"
@@ -249,7 +285,7 @@ static struct nsm_error *check_file(struct nsm_pg_reader *pg, struct nsm_context
 {
     const struct nsm_read_request *const request = pg->base.request;
     const struct nsm_pg_source *const state = request->source->state;
-    if (!state->snapshot_id)
+    if (!state->snapshot_number)
         return NULL;
     const struct nsm_pg_table *const table = &state->tables[request->part->object];
     char oid[16];

@@ -31,7 +31,7 @@ struct nsm_pg_sequence {
 struct nsm_pg_source {
     struct nsm_arena arena;
     struct nsm_pg_selection selection;
-    const char *snapshot_id;       /* NULL: each statement its own */
+    uint64_t snapshot_number;      /* which snapshot the survey saw; 0: each statement its own */
     struct nsm_pg_table *tables;   /* index by index the census's objects */
     struct nsm_pg_name *relations; /* all tables, also partitioned ones: for the definition */
     size_t n_relations;

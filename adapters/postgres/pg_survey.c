@@ -482,7 +482,7 @@ static struct nsm_error *survey_all(struct survey *survey, struct nsm_source **s
 
 static struct nsm_error *make_states(struct nsm_pg_backend *pg, struct nsm_context *ctx,
                                      struct nsm_source **sources, size_t n_sources,
-                                     struct nsm_arena *arena, const char **ret_snapshot_id)
+                                     struct nsm_arena *arena, struct nsm_pg_snapshot *ret)
 {
     bool needs_snapshot = false;
     bool is_resumed = false;
@@ -499,11 +499,11 @@ static struct nsm_error *make_states(struct nsm_pg_backend *pg, struct nsm_conte
     }
     if (!needs_snapshot)
         return NULL;
-    NSM_TRY(nsm_pg_take_snapshot(pg, ctx, arena, ret_snapshot_id));
+    NSM_TRY(nsm_pg_take_snapshot(pg, ctx, arena, ret));
     for (size_t i = 0; i < n_sources; i++) {
         struct nsm_pg_source *const state = sources[i]->state;
         if (!sources[i]->written)
-            state->snapshot_id = nsm_arena_strdup(&state->arena, *ret_snapshot_id);
+            state->snapshot_number = ret->number;
     }
     return is_resumed ? nsm_pg_wait_for_statistics(pg, ctx) : NULL;
 }
@@ -520,10 +520,10 @@ struct nsm_error *nsm_pg_survey(struct nsm_backend *backend, struct nsm_context 
 {
     struct nsm_pg_backend *const pg = (struct nsm_pg_backend *)backend;
     struct nsm_arena arena NSM_CLEANUP(nsm_arena_release) = NSM_ARENA_INIT;
-    const char *snapshot_id = NULL;
-    NSM_TRY(make_states(pg, ctx, sources, n_sources, &arena, &snapshot_id));
+    struct nsm_pg_snapshot snapshot = {0};
+    NSM_TRY(make_states(pg, ctx, sources, n_sources, &arena, &snapshot));
     struct survey survey NSM_CLEANUP(survey_release) = {.pg = pg, .ctx = ctx};
-    return survey_all(&survey, sources, n_sources, snapshot_id);
+    return survey_all(&survey, sources, n_sources, snapshot.id);
 }
 
 void nsm_pg_release_source(struct nsm_source *source)
