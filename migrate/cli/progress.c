@@ -407,8 +407,7 @@ void nsm_progress_tell(struct nsm_console *console, const struct nsm_event *even
             tell_done(console, event);
         break;
     case NSM_EVENT_RETRY:
-        if (is_verbose)
-            nsm_console_line(console, "%s: again: %s", who, text);
+        nsm_console_line(console, "%s: trying again: %s", who, text);
         break;
     case NSM_EVENT_WARNING:
         nsm_console_line(console, "%s: warning: %s", who, text);
