@@ -1,17 +1,20 @@
 /*
- * Contexts form a tree, and one lock guards the whole tree: a cancellation and the birth or death of a child can't miss each
- * other, and there is no order of locks to get wrong. What is asked often (is it cancelled?) reads an atomic.
+ * Contexts form a tree, and one lock guards the whole tree: a cancellation and the birth or death of a child can't
+ * miss each other, and there is no order of locks to get wrong. What is asked often (is it cancelled?) reads an
+ * atomic.
  *
- * A waker's mutex belongs to someone else, who may call in here with it held. So it is locked only while the tree's lock is
- * not: the waker is then marked as being broadcast to, and unregistering waits for that mark to go.
+ * A waker's mutex belongs to someone else, who may call in here with it held. So it is locked only while the tree's
+ * lock is not: the waker is then marked as being broadcast to, and unregistering waits for that mark to go.
  */
 #include "migrate/base/context.h"
 
 #include "migrate/base/alloc.h"
 #include "migrate/base/clock.h"
+#include "migrate/base/futex.h"
 
 #include <assert.h>
 #include <errno.h>
+#include <limits.h>
 #include <poll.h>
 #include <stdatomic.h>
 #include <sys/eventfd.h>
@@ -40,8 +43,8 @@ struct broadcast {
 
 /* What all contexts below one root share. */
 struct tree {
-    pthread_mutex_t
-        lock; /* guards all links, holds, causes and wakers of the tree; and changes of the atomics */
+    /* Guards all links, holds, causes and wakers of the tree, and changes of the atomics. */
+    pthread_mutex_t lock;
     pthread_cond_t broadcast_moved_on;
     struct broadcast *broadcasts;
 };
@@ -59,7 +62,7 @@ struct nsm_context {
     size_t n_holds; /* the owner and each child */
     struct nsm_error *cause;
     struct nsm_waker wakers; /* the head of a ring */
-    pthread_cond_t changed;  /* state or deadline; for sleepers */
+    atomic_uint n_changes;   /* of state or deadline; a futex for sleepers */
 };
 
 static struct tree *tree_new(void)
@@ -125,11 +128,6 @@ struct nsm_context *nsm_context_new(struct nsm_context *parent)
     ctx->own_deadline_ns = NSM_NEVER;
     ctx->n_holds = 1;
     ring_init(&ctx->wakers);
-    pthread_condattr_t monotonic;
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&ctx->changed, &monotonic);
-    pthread_condattr_destroy(&monotonic);
 
     if (!parent) {
         ctx->tree = tree_new();
@@ -146,7 +144,6 @@ struct nsm_context *nsm_context_new(struct nsm_context *parent)
 
 static void destroy(struct nsm_context *ctx)
 {
-    pthread_cond_destroy(&ctx->changed);
     nsm_error_free(ctx->cause);
     free(ctx);
 }
@@ -184,7 +181,8 @@ void nsm_context_free(struct nsm_context *ctx)
         tree_free(tree);
 }
 
-/* The context after `ctx` in a walk of the descendants of `top`, NULL at the end; `ctx` itself is left with all below it. */
+/* The context after `ctx` in a walk of the descendants of `top`, NULL at the end; `ctx` itself is left with all
+ * below it. */
 static struct nsm_context *skip_below(const struct nsm_context *ctx, const struct nsm_context *top)
 {
     while (ctx != top && !ctx->next_sibling)
@@ -200,7 +198,8 @@ static struct nsm_context *walk(const struct nsm_context *ctx, const struct nsm_
 /* Wakes who sleeps on `ctx`, and puts its wakers aside for broadcast_to(). */
 static void collect_waiters(struct nsm_context *ctx, struct nsm_waker *ret_pending)
 {
-    pthread_cond_broadcast(&ctx->changed);
+    atomic_fetch_add(&ctx->n_changes, 1);
+    nsm_futex_wake(&ctx->n_changes, INT_MAX);
     while (ctx->wakers.next != &ctx->wakers) {
         struct nsm_waker *const waker = ctx->wakers.next;
         ring_remove(waker);
@@ -216,7 +215,8 @@ static void leave_broadcasts(struct tree *tree, const struct broadcast *broadcas
     *at = broadcast->next;
 }
 
-/* Called with the tree's lock, which is released around each broadcast. Each waker is back with its context before. */
+/* Called with the tree's lock, which is released around each broadcast. Each waker is back with its context
+ * before. */
 static void broadcast_to(struct tree *tree, struct nsm_waker *pending)
 {
     if (pending->next == pending)
@@ -441,17 +441,14 @@ struct nsm_error *nsm_wait_fd(struct nsm_context *ctx, int fd, short events, int
 struct nsm_error *nsm_sleep(struct nsm_context *ctx, int64_t ns)
 {
     const int64_t until_ns = after(ns);
-    struct nsm_error *error = NULL;
-    pthread_mutex_lock(&ctx->tree->lock);
     for (;;) {
-        error = end_of_wait(ctx, STATE_CANCELED | STATE_STOPPING);
-        if (error || nsm_now_ns() >= until_ns)
-            break;
-        const struct timespec at = timespec_of(earlier(until_ns, nsm_context_deadline(ctx)));
-        pthread_cond_timedwait(&ctx->changed, &ctx->tree->lock, &at);
+        /* Read before the state: a change in between makes the futex return at once. */
+        const unsigned n_changes = atomic_load(&ctx->n_changes);
+        NSM_TRY(end_of_wait(ctx, STATE_CANCELED | STATE_STOPPING));
+        if (nsm_now_ns() >= until_ns)
+            return NULL;
+        nsm_futex_wait(&ctx->n_changes, n_changes, earlier(until_ns, nsm_context_deadline(ctx)));
     }
-    pthread_mutex_unlock(&ctx->tree->lock);
-    return error;
 }
 
 void nsm_waker_register(struct nsm_waker *waker, struct nsm_context *ctx, pthread_mutex_t *mutex,

@@ -1,4 +1,5 @@
-/* Errors: a chain of messages, outermost first, each in one allocation; every walk is a loop, for chains of any length. */
+/* Errors: a chain of messages, outermost first, each in one allocation; every walk is a loop, for chains of any
+ * length. */
 #include "migrate/base/error.h"
 
 #include "migrate/base/alloc.h"

@@ -1,6 +1,6 @@
 /*
- * Text to numbers and back. strtod() and printf() do the digits, under the C locale; the grammar is checked here first,
- * since strtod() also takes blanks, hexadecimal and nan(...).
+ * Text to numbers and back. strtod() and printf() do the digits, under the C locale; the grammar is checked here
+ * first, since strtod() also takes blanks, hexadecimal and nan(...).
  */
 #include "migrate/base/parse.h"
 
@@ -325,8 +325,8 @@ size_t nsm_format_double(double value, char *out)
     enum {
         OUT_BYTES = 32
     };
-    /* Fifteen digits survive the way through a double, so a shorter text that reads back is found at fifteen too, as its
-     * zeros are dropped. Subnormal numbers have fewer digits: all lengths are tried. */
+    /* Fifteen digits survive the way through a double, so a shorter text that reads back is found at fifteen
+     * too, as its zeros are dropped. Subnormal numbers have fewer digits: all lengths are tried. */
     const bool is_subnormal = fpclassify(value) == FP_SUBNORMAL;
     const locale_t locale = c_locale();
     const locale_t outer = uselocale(locale);
