@@ -68,7 +68,7 @@ static void *create_array(const redisReadTask *task, int n_elements)
     }
     parser->n_elements += n;
     struct nsm_redis_reply *const reply = place(task, NSM_REDIS_ARRAY);
-    reply->n_elements = n;
+    reply->n_elements = (uint32_t)n;
     if (n)
         reply->elements = nsm_arena_alloc(parser->arena, n * sizeof(*reply->elements));
     return reply;

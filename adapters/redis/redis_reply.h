@@ -23,12 +23,16 @@ enum nsm_redis_type {
     NSM_REDIS_ARRAY,
 };
 
+/* Small, as there is one for each item of a collection. What does not belong to the type is empty,
+ * so that a hostile server gains nothing where a type is not looked at. */
 struct nsm_redis_reply {
     enum nsm_redis_type type;
-    int64_t integer;
+    uint32_t n_elements;
+    union {
+        int64_t integer;
+        struct nsm_redis_reply *elements; /* where n_elements is not 0 */
+    };
     struct nsm_str str; /* status, error, string: ends in a NUL that is not counted */
-    struct nsm_redis_reply *elements;
-    size_t n_elements;
 };
 
 struct nsm_redis_parser;

@@ -19,9 +19,12 @@
 #define FIRST_ITEMS 128
 #define MIN_ITEMS   16
 #define MAX_ITEMS   16384
-/* Between records, lists and streams are cut into slices of this, whatever the plan says: their
- * slices count one by one in the digest, and what was written by one plan is compared by another. */
-#define ORDERED_SLICE_BYTES ((size_t)4 << 20)
+/* What an item takes in memory besides its bytes: its reply, its value, its place in the arena. */
+#define ITEM_BYTES 72
+/* Collections in lane record: as much as can be had at once, because many stores take whole keys
+ * only; and the same whatever the plan says, because the slices of lists and streams count one by
+ * one in the digest, and what was written by one plan is compared by another. */
+#define RECORD_SLICE_BYTES ((size_t)16 << 20)
 
 static struct nsm_redis_slot *slot_of(struct nsm_redis_reader *reader)
 {
@@ -40,9 +43,8 @@ static bool is_dump(const struct nsm_redis_reader *reader)
 
 static size_t slice_bytes(const struct nsm_redis_reader *reader)
 {
-    const enum nsm_kind kind = reader->slicing.kind;
-    const bool is_ordered = kind == NSM_KIND_LIST || kind == NSM_KIND_STREAM;
-    return is_ordered && !is_dump(reader) ? ORDERED_SLICE_BYTES : reader->base.request->batch_bytes;
+    const bool is_string = reader->slicing.kind == NSM_KIND_STRING;
+    return is_string || is_dump(reader) ? reader->base.request->batch_bytes : RECORD_SLICE_BYTES;
 }
 
 /* Gives up slicing the key, which is then dumped like a small one. */
@@ -300,9 +302,10 @@ static struct nsm_error *cut_reply(struct nsm_redis_reader *reader,
     return unexpected(reader, reply);
 }
 
+/* What it takes in memory. */
 static uint64_t bytes_of(const struct nsm_redis_reply *reply)
 {
-    uint64_t n_bytes = reply->str.len;
+    uint64_t n_bytes = reply->str.len + ITEM_BYTES;
     for (size_t index = 0; index < reply->n_elements; index++)
         n_bytes += bytes_of(&reply->elements[index]);
     return n_bytes;
