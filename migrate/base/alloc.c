@@ -30,7 +30,10 @@ void *nsm_xcalloc(size_t count, size_t size)
 
 void *nsm_xreallocarray(void *old, size_t count, size_t size)
 {
-    return checked(reallocarray(old, at_least_one(count), at_least_one(size)));
+    size_t total = 0;
+    if (__builtin_mul_overflow(count, size, &total))
+        abort();
+    return checked(realloc(old, at_least_one(total)));
 }
 
 char *nsm_xstrdup(const char *s)
