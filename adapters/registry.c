@@ -41,11 +41,11 @@ struct op_rule {
     const char *cap_name;
 };
 
-#define OP(member, cap, required, text)                                            \
- {                                                                                 \
-  .name = #member, .offset = offsetof(struct nsm_adapter, member), .needs = (cap), \
-  .is_required = (required), .cap_name = (text)                                    \
- }
+#define OP(member, cap, required, text)                                                  \
+    {                                                                                    \
+        .name = #member, .offset = offsetof(struct nsm_adapter, member), .needs = (cap), \
+        .is_required = (required), .cap_name = (text)                                    \
+    }
 
 static const struct op_rule op_rules[] = {
     OP(open, 0, true, ""),
@@ -72,9 +72,9 @@ static const struct op_rule op_rules[] = {
     OP(complete, NSM_CAP_DESTINATION, false, "NSM_CAP_DESTINATION"),
 };
 
-#define ALL_CAPS                                                                               \
- (NSM_CAP_ROWS | NSM_CAP_KEYS | NSM_CAP_SOURCE | NSM_CAP_DESTINATION | NSM_CAP_TX_CHECKPOINT | \
-  NSM_CAP_SINGLE_WRITER)
+#define ALL_CAPS                                                                                  \
+    (NSM_CAP_ROWS | NSM_CAP_KEYS | NSM_CAP_SOURCE | NSM_CAP_DESTINATION | NSM_CAP_TX_CHECKPOINT | \
+     NSM_CAP_SINGLE_WRITER)
 
 #define BROKEN(...) nsm_error_new(NSM_E_INVALID, __VA_ARGS__)
 

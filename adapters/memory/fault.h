@@ -30,13 +30,13 @@ enum memory_op {
 };
 
 /* The choices of the options fail_op and stall_op, in the order of enum memory_op. */
-#define MEMORY_OPS                                                                            \
- "none|check|list|survey|reader_open|read|inspect|prepare|writer_open|write|checkpoint|load_" \
- "checkpoints|reset_object|plan_finish|finish_step|complete"
+#define MEMORY_OPS                                                                               \
+    "none|check|list|survey|reader_open|read|inspect|prepare|writer_open|write|checkpoint|load_" \
+    "checkpoints|reset_object|plan_finish|finish_step|complete"
 /* Those of fail_code, in the order of enum nsm_code. */
-#define MEMORY_CODES                                                                         \
- "nomem|invalid|notfound|conflict|auth|unavailable|timeout|canceled|corrupt|unsupported|io|" \
- "internal"
+#define MEMORY_CODES                                                                            \
+    "nomem|invalid|notfound|conflict|auth|unavailable|timeout|canceled|corrupt|unsupported|io|" \
+    "internal"
 
 struct memory_fault {
     enum memory_op op;

@@ -59,9 +59,9 @@ void nsm_redis_arg_joined(struct nsm_redis_conn *conn, struct nsm_str head, stru
  * is a literal. */
 void nsm_redis_command(struct nsm_redis_conn *conn, const char *command, size_t n_args,
                        const struct nsm_str *args);
-#define NSM_REDIS_COMMAND(conn, command, ...)                                                \
- nsm_redis_command((conn), (command), NSM_COUNT_OF(((const struct nsm_str[]){__VA_ARGS__})), \
-                   (const struct nsm_str[]){__VA_ARGS__})
+#define NSM_REDIS_COMMAND(conn, command, ...)                                                   \
+    nsm_redis_command((conn), (command), NSM_COUNT_OF(((const struct nsm_str[]){__VA_ARGS__})), \
+                      (const struct nsm_str[]){__VA_ARGS__})
 
 /* Sends what is queued; returns when the kernel has all of it. */
 struct nsm_error *nsm_redis_flush(struct nsm_redis_conn *conn, struct nsm_context *ctx)

@@ -202,6 +202,10 @@ struct nsm_error *sqlite_prepare(struct sqlite_db *db, const char *sql, const ch
 struct nsm_error *sqlite_step(struct sqlite_db *db, sqlite3_stmt *statement, const char *what,
                               bool *ret_has_row)
 {
+    /* A row that is big or costly takes few instructions, so the progress handler would not look
+     * for many rows. */
+    if (db->ctx)
+        NSM_TRY(nsm_context_error(db->ctx));
     const int result = sqlite3_step(statement);
     if (result != SQLITE_ROW && result != SQLITE_DONE)
         return sqlite_db_error(db, result, what);

@@ -24,13 +24,13 @@ NSM_API char *nsm_xasprintf(const char *fmt, ...) NSM_PRINTF(1, 2) NSM_MUST_USE 
 
 /* Makes room for one more element in a heap array that grows by doubling; `*cap` counts elements.
  */
-#define NSM_GROW(array, count, cap)                               \
- do {                                                             \
-  if ((count) == (cap)) {                                         \
-   (cap) = (cap) ? (cap)*2 : 8;                                   \
-   (array) = nsm_xreallocarray((array), (cap), sizeof(*(array))); \
-  }                                                               \
- } while (0)
+#define NSM_GROW(array, count, cap)                                        \
+    do {                                                                   \
+        if ((count) == (cap)) {                                            \
+            (cap) = (cap) ? (cap)*2 : 8;                                   \
+            (array) = nsm_xreallocarray((array), (cap), sizeof(*(array))); \
+        }                                                                  \
+    } while (0)
 
 /* Frees what a `char *` or any other object pointer local points to. */
 NSM_API void nsm_freep(void *at);

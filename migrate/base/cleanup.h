@@ -15,21 +15,21 @@
 
 /* Hands the pointer in `lvalue` over and leaves NULL behind, so that the cleanup of the local does
  * nothing. */
-#define NSM_STEAL(lvalue)                          \
- ({                                                \
-__typeof__(lvalue) *const nsm_steal_at_ = &(lvalue);   \
-__typeof__(lvalue) const nsm_stolen_ = *nsm_steal_at_; \
-*nsm_steal_at_ = NULL;                                 \
-nsm_stolen_;                                           \
- })
+#define NSM_STEAL(lvalue)                                      \
+    ({                                                         \
+        __typeof__(lvalue) *const nsm_steal_at_ = &(lvalue);   \
+        __typeof__(lvalue) const nsm_stolen_ = *nsm_steal_at_; \
+        *nsm_steal_at_ = NULL;                                 \
+        nsm_stolen_;                                           \
+    })
 
 /* Defines `free_fn##p`, the form that NSM_CLEANUP takes, for a `free_fn(type *)` that accepts NULL.
  */
-#define NSM_DEFINE_CLEANUP(type, free_fn)                                     \
- __attribute__((unused)) static inline void free_fn##p(__typeof__(type) **at) \
- {                                                                            \
-  free_fn(*at);                                                               \
- }
+#define NSM_DEFINE_CLEANUP(type, free_fn)                                        \
+    __attribute__((unused)) static inline void free_fn##p(__typeof__(type) **at) \
+    {                                                                            \
+        free_fn(*at);                                                            \
+    }
 
 #define NSM_COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
 

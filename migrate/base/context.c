@@ -265,10 +265,9 @@ static void set_state(struct nsm_context *top, unsigned bits)
 /* The nearest cause, from ctx upwards; called with the tree's lock. */
 static const struct nsm_error *find_cause(const struct nsm_context *ctx)
 {
-    for (; ctx; ctx = ctx->parent) {
+    for (; ctx; ctx = ctx->parent)
         if (ctx->cause)
             return ctx->cause;
-    }
     return NULL;
 }
 
@@ -462,10 +461,9 @@ void nsm_waker_register(struct nsm_waker *waker, struct nsm_context *ctx, pthrea
 
 static bool is_being_broadcast(const struct tree *tree, const struct nsm_waker *waker)
 {
-    for (const struct broadcast *b = tree->broadcasts; b; b = b->next) {
+    for (const struct broadcast *b = tree->broadcasts; b; b = b->next)
         if (b->current == waker)
             return true;
-    }
     return false;
 }
 

@@ -76,19 +76,19 @@ static inline void nsm_error_ignore(struct nsm_error *error)
 }
 
 /* Returns from the caller with the error of `expr`, unchanged. */
-#define NSM_TRY(expr)                        \
- do {                                        \
-  struct nsm_error *const nsm_try_ = (expr); \
-  if (nsm_try_)                              \
-   return nsm_try_;                          \
- } while (0)
+#define NSM_TRY(expr)                              \
+    do {                                           \
+        struct nsm_error *const nsm_try_ = (expr); \
+        if (nsm_try_)                              \
+            return nsm_try_;                       \
+    } while (0)
 
 /* The same, with context before it: NSM_TRY_WRAP(read_header(f), "file %s", path). */
-#define NSM_TRY_WRAP(expr, ...)                  \
- do {                                            \
-  struct nsm_error *const nsm_try_ = (expr);     \
-  if (nsm_try_)                                  \
-   return nsm_error_wrap(nsm_try_, __VA_ARGS__); \
- } while (0)
+#define NSM_TRY_WRAP(expr, ...)                           \
+    do {                                                  \
+        struct nsm_error *const nsm_try_ = (expr);        \
+        if (nsm_try_)                                     \
+            return nsm_error_wrap(nsm_try_, __VA_ARGS__); \
+    } while (0)
 
 #endif

@@ -24,19 +24,17 @@ static _Thread_local const struct frame *current_frame;
 
 static bool has_outer(const struct nsm_group *group, const struct nsm_group *outer)
 {
-    for (size_t i = 0; i < group->n_outer; i++) {
+    for (size_t i = 0; i < group->n_outer; i++)
         if (group->outer[i] == outer)
             return true;
-    }
     return false;
 }
 
 bool nsm_group_is_within(const struct nsm_group *group)
 {
-    for (const struct frame *frame = current_frame; frame; frame = frame->outer) {
+    for (const struct frame *frame = current_frame; frame; frame = frame->outer)
         if (frame->group == group || has_outer(frame->group, group))
             return true;
-    }
     return false;
 }
 

@@ -88,10 +88,9 @@ static bool is_decimal(struct nsm_str s)
 /* Whether a digit other than 0 stands before the exponent. */
 static bool is_nonzero_decimal(struct nsm_str s)
 {
-    for (size_t i = 0; i < s.len && s.ptr[i] != 'e' && s.ptr[i] != 'E'; i++) {
+    for (size_t i = 0; i < s.len && s.ptr[i] != 'e' && s.ptr[i] != 'E'; i++)
         if (s.ptr[i] >= '1' && s.ptr[i] <= '9')
             return true;
-    }
     return false;
 }
 
@@ -143,10 +142,9 @@ static bool parse_quantity(struct nsm_str text, const struct unit *units, size_t
     if (!nsm_parse_u64((struct nsm_str){.ptr = text.ptr, .len = n_digits}, &number))
         return false;
     const struct nsm_str unit = nsm_str_skip(text, n_digits);
-    for (size_t i = 0; i < n_units; i++) {
+    for (size_t i = 0; i < n_units; i++)
         if (nsm_str_equals(unit, nsm_str_of(units[i].name)))
             return !__builtin_mul_overflow(number, units[i].factor, ret);
-    }
     return false;
 }
 
@@ -292,10 +290,9 @@ static size_t utf8_sequence(const unsigned char *p, size_t len)
     const unsigned char high = p[0] == 0xed ? 0x9f : p[0] == 0xf4 ? 0x8f : 0xbf;
     if (p[1] < low || p[1] > high)
         return 0;
-    for (size_t i = 2; i < n; i++) {
+    for (size_t i = 2; i < n; i++)
         if (!is_continuation(p[i]))
             return 0;
-    }
     return n;
 }
 

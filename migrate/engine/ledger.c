@@ -32,9 +32,8 @@ struct nsm_ledger {
 static void make_run_id(char *out)
 {
     static const char alphabet[] = "abcdefghijklmnopqrstuvwxyz0123456789";
-    for (size_t i = 0; i < RUN_ID_LEN; i++) {
+    for (size_t i = 0; i < RUN_ID_LEN; i++)
         out[i] = alphabet[nsm_random_below(sizeof(alphabet) - 1)];
-    }
     out[RUN_ID_LEN] = '\0';
 }
 
@@ -62,9 +61,8 @@ static struct nsm_error *refuse_other_plan(const struct nsm_ledger *ledger,
     const time_t started = (time_t)(started_ms / 1000);
     struct tm tm;
     char since[32] = "";
-    if (gmtime_r(&started, &tm)) {
+    if (gmtime_r(&started, &tm))
         (void)strftime(since, sizeof(since), "%Y-%m-%d %H:%M:%S UTC", &tm);
-    }
     return nsm_error_new(NSM_E_INVALID,
                          "plan %s has changed since its run of %s, which was interrupted (ledger "
                          "%s): finish that run with the plan as it was, or pass --fresh to forget "
@@ -77,9 +75,8 @@ static struct nsm_error *choose_run(struct nsm_ledger *ledger, const struct nsm_
                                     bool is_fresh)
 {
     struct nsm_ledger_run_call call = {0};
-    if (!is_fresh) {
+    if (!is_fresh)
         NSM_TRY(nsm_ledger_apply_read_run(&ledger->db, &call));
-    }
     struct nsm_error *error = NULL;
     const bool is_ours = call.run.run_id && strlen(call.run.run_id) == RUN_ID_LEN &&
                          strcmp(call.run.fingerprint, plan->fingerprint) == 0;
@@ -102,9 +99,8 @@ static struct nsm_error *open_db(struct nsm_ledger *ledger, bool is_fresh)
     NSM_TRY(nsm_ledger_folder_touch_db(&ledger->folder));
     struct nsm_error *const error = nsm_ledger_db_open(&ledger->db, ledger->folder.db_path, 0);
     if (!is_fresh ||
-        !(nsm_error_is(error, NSM_E_CORRUPT) || nsm_error_is(error, NSM_E_UNSUPPORTED))) {
+        !(nsm_error_is(error, NSM_E_CORRUPT) || nsm_error_is(error, NSM_E_UNSUPPORTED)))
         return error;
-    }
     /* Only such a file is removed: a reader may still have a good one open, and SQLite finds the
      * write-ahead log by its name. */
     nsm_error_free(error);
@@ -165,12 +161,10 @@ struct nsm_error *nsm_ledger_open(const struct nsm_plan *plan, unsigned flags,
 struct nsm_error *nsm_ledger_close(struct nsm_ledger *ledger)
 {
     struct nsm_error *error = NULL;
-    if (ledger->has_writer) {
+    if (ledger->has_writer)
         error = nsm_ledger_writer_stop(&ledger->writer);
-    }
-    if (ledger->db.handle) {
+    if (ledger->db.handle)
         nsm_ledger_db_close(&ledger->db);
-    }
     /* Last: until here nobody else may write. */
     nsm_ledger_folder_release(&ledger->folder);
     free(ledger);
@@ -179,9 +173,8 @@ struct nsm_error *nsm_ledger_close(struct nsm_ledger *ledger)
 
 void nsm_ledger_free(struct nsm_ledger *ledger)
 {
-    if (ledger) {
+    if (ledger)
         nsm_error_ignore(nsm_ledger_close(ledger));
-    }
 }
 
 const char *nsm_ledger_run_id(const struct nsm_ledger *ledger)
@@ -234,9 +227,8 @@ struct nsm_error *nsm_ledger_get(struct nsm_ledger *ledger, const char *name,
 /* Copies `text` behind what is at *at, NULL for NULL, and moves *at past it. */
 static const char *pack_text(char **at, const char *text)
 {
-    if (!text) {
+    if (!text)
         return NULL;
-    }
     char *const copy = *at;
     const size_t size = strlen(text) + 1;
     memcpy(copy, text, size);
@@ -247,9 +239,8 @@ static const char *pack_text(char **at, const char *text)
 static struct nsm_str pack_bytes(char **at, struct nsm_str bytes)
 {
     char *const copy = *at;
-    if (bytes.len) {
+    if (bytes.len)
         memcpy(copy, bytes.ptr, bytes.len);
-    }
     *at += bytes.len;
     return (struct nsm_str){copy, bytes.len};
 }
@@ -295,9 +286,8 @@ struct nsm_error *nsm_ledger_set_step(struct nsm_ledger *ledger, const char *nam
 {
     struct nsm_ledger_step_call call = {.name = name, .step = step};
     unsigned flags = NSM_LEDGER_CALL_WRITES;
-    if (step == NSM_STEP_PREPARED || step == NSM_STEP_FINISHED) {
+    if (step == NSM_STEP_PREPARED || step == NSM_STEP_FINISHED)
         flags |= NSM_LEDGER_CALL_POWER_SAFE;
-    }
     return nsm_ledger_writer_call(&ledger->writer, nsm_ledger_apply_step, &call, flags);
 }
 
@@ -334,9 +324,8 @@ struct nsm_error *nsm_ledger_set_parts(struct nsm_ledger *ledger, const char *na
 static bool split_part_id(struct nsm_str part_id, size_t *ret_name_len, uint64_t *ret_index)
 {
     const char *const slash = part_id.len ? memrchr(part_id.ptr, '/', part_id.len) : NULL;
-    if (!slash) {
+    if (!slash)
         return false;
-    }
     *ret_name_len = (size_t)(slash - part_id.ptr);
     return nsm_parse_u64(nsm_str_skip(part_id, *ret_name_len + 1), ret_index);
 }
@@ -345,9 +334,8 @@ void nsm_ledger_put_checkpoint(struct nsm_ledger *ledger, const struct nsm_check
 {
     size_t name_len = 0;
     uint64_t index = 0;
-    if (!split_part_id(checkpoint->part_id, &name_len, &index)) {
+    if (!split_part_id(checkpoint->part_id, &name_len, &index))
         return; /* of no part that we know */
-    }
     const size_t size = sizeof(struct nsm_ledger_checkpoint_note) + checkpoint->part_id.len +
                         checkpoint->resume.len;
     struct nsm_ledger_checkpoint_note *const note = nsm_xmalloc(size);
@@ -377,9 +365,8 @@ struct nsm_error *nsm_ledger_begin(struct nsm_ledger *ledger, const struct nsm_p
     struct nsm_ledger_begin_call call = {.plan = plan};
     NSM_TRY(nsm_ledger_writer_call(&ledger->writer, nsm_ledger_apply_begin, &call,
                                    NSM_LEDGER_CALL_WRITES | NSM_LEDGER_CALL_POWER_SAFE));
-    if (call.has_work) {
+    if (call.has_work)
         atomic_store(&ledger->is_complete, false);
-    }
     return NULL;
 }
 
@@ -423,14 +410,12 @@ static struct nsm_error *read_whole_run(struct nsm_ledger_db *db, void *run_call
 /* Who held the lock and did not say how it ended was stopped in the midst of it. */
 static void mark_interrupted(struct nsm_ledger_run *run)
 {
-    if (!run->status) {
+    if (!run->status)
         run->status = nsm_xstrdup("interrupted");
-    }
     for (size_t i = 0; i < run->n_namespaces; i++) {
         struct nsm_ledger_namespace *const ns = &run->namespaces[i];
-        if (!ns->status && ns->step != NSM_STEP_NEW && ns->step != NSM_STEP_DONE) {
+        if (!ns->status && ns->step != NSM_STEP_NEW && ns->step != NSM_STEP_DONE)
             ns->status = nsm_xstrdup("interrupted");
-        }
     }
 }
 
@@ -447,18 +432,16 @@ struct nsm_error *nsm_ledger_read_run(struct nsm_ledger *ledger, struct nsm_ledg
         return error;
     }
     call.run.is_running = was_running || nsm_ledger_folder_is_locked(&ledger->folder);
-    if (!call.run.is_running) {
+    if (!call.run.is_running)
         mark_interrupted(&call.run);
-    }
     *ret = call.run;
     return NULL;
 }
 
 void nsm_ledger_run_release(struct nsm_ledger_run *run)
 {
-    for (size_t i = 0; i < run->n_namespaces; i++) {
+    for (size_t i = 0; i < run->n_namespaces; i++)
         nsm_ledger_namespace_release(&run->namespaces[i]);
-    }
     free(run->namespaces);
     free(run->run_id);
     free(run->fingerprint);

@@ -21,46 +21,46 @@
 #define BUSY_TIMEOUT_MS 10000
 
 /* With the last step, the application id and the version to be filled in. */
-#define SCHEMA                                                     \
- "CREATE TABLE run ("                                              \
- " id INTEGER PRIMARY KEY CHECK (id = 1),"                         \
- " run_id TEXT NOT NULL,"                                          \
- " fingerprint TEXT NOT NULL,"                                     \
- " status TEXT,"                                                   \
- " error TEXT,"                                                    \
- " is_complete INTEGER NOT NULL DEFAULT 0,"                        \
- " started_ms INTEGER NOT NULL,"                                   \
- " updated_ms INTEGER NOT NULL) STRICT;"                           \
- "CREATE TABLE namespace ("                                        \
- " id INTEGER PRIMARY KEY,"                                        \
- " name TEXT NOT NULL UNIQUE,"                                     \
- " position INTEGER NOT NULL,"                                     \
- " step INTEGER NOT NULL DEFAULT 0 CHECK (step BETWEEN 0 AND %d)," \
- " lane TEXT,"                                                     \
- " status TEXT,"                                                   \
- " error TEXT,"                                                    \
- " seconds REAL NOT NULL DEFAULT 0,"                               \
- " total_records INTEGER NOT NULL DEFAULT 0,"                      \
- " total_bytes INTEGER NOT NULL DEFAULT 0) STRICT;"                \
- "CREATE TABLE part ("                                             \
- " namespace INTEGER NOT NULL REFERENCES namespace (id),"          \
- " number INTEGER NOT NULL,"                                       \
- " object_schema TEXT NOT NULL,"                                   \
- " object_name TEXT NOT NULL,"                                     \
- " object_version TEXT NOT NULL,"                                  \
- " range BLOB NOT NULL,"                                           \
- " estimated_records INTEGER NOT NULL,"                            \
- " estimated_bytes INTEGER NOT NULL,"                              \
- " resume BLOB NOT NULL DEFAULT x'',"                              \
- " is_done INTEGER NOT NULL DEFAULT 0,"                            \
- " n_records INTEGER NOT NULL DEFAULT 0,"                          \
- " n_bytes INTEGER NOT NULL DEFAULT 0,"                            \
- " n_skipped INTEGER NOT NULL DEFAULT 0,"                          \
- " n_vanished INTEGER NOT NULL DEFAULT 0,"                         \
- " digest TEXT NOT NULL DEFAULT '',"                               \
- " digest_records INTEGER NOT NULL DEFAULT 0,"                     \
- " PRIMARY KEY (namespace, number)) STRICT, WITHOUT ROWID;"        \
- "PRAGMA application_id = %d; PRAGMA user_version = %d;"
+#define SCHEMA                                                        \
+    "CREATE TABLE run ("                                              \
+    " id INTEGER PRIMARY KEY CHECK (id = 1),"                         \
+    " run_id TEXT NOT NULL,"                                          \
+    " fingerprint TEXT NOT NULL,"                                     \
+    " status TEXT,"                                                   \
+    " error TEXT,"                                                    \
+    " is_complete INTEGER NOT NULL DEFAULT 0,"                        \
+    " started_ms INTEGER NOT NULL,"                                   \
+    " updated_ms INTEGER NOT NULL) STRICT;"                           \
+    "CREATE TABLE namespace ("                                        \
+    " id INTEGER PRIMARY KEY,"                                        \
+    " name TEXT NOT NULL UNIQUE,"                                     \
+    " position INTEGER NOT NULL,"                                     \
+    " step INTEGER NOT NULL DEFAULT 0 CHECK (step BETWEEN 0 AND %d)," \
+    " lane TEXT,"                                                     \
+    " status TEXT,"                                                   \
+    " error TEXT,"                                                    \
+    " seconds REAL NOT NULL DEFAULT 0,"                               \
+    " total_records INTEGER NOT NULL DEFAULT 0,"                      \
+    " total_bytes INTEGER NOT NULL DEFAULT 0) STRICT;"                \
+    "CREATE TABLE part ("                                             \
+    " namespace INTEGER NOT NULL REFERENCES namespace (id),"          \
+    " number INTEGER NOT NULL,"                                       \
+    " object_schema TEXT NOT NULL,"                                   \
+    " object_name TEXT NOT NULL,"                                     \
+    " object_version TEXT NOT NULL,"                                  \
+    " range BLOB NOT NULL,"                                           \
+    " estimated_records INTEGER NOT NULL,"                            \
+    " estimated_bytes INTEGER NOT NULL,"                              \
+    " resume BLOB NOT NULL DEFAULT x'',"                              \
+    " is_done INTEGER NOT NULL DEFAULT 0,"                            \
+    " n_records INTEGER NOT NULL DEFAULT 0,"                          \
+    " n_bytes INTEGER NOT NULL DEFAULT 0,"                            \
+    " n_skipped INTEGER NOT NULL DEFAULT 0,"                          \
+    " n_vanished INTEGER NOT NULL DEFAULT 0,"                         \
+    " digest TEXT NOT NULL DEFAULT '',"                               \
+    " digest_records INTEGER NOT NULL DEFAULT 0,"                     \
+    " PRIMARY KEY (namespace, number)) STRICT, WITHOUT ROWID;"        \
+    "PRAGMA application_id = %d; PRAGMA user_version = %d;"
 
 /* SQLite's last error as one of ours, and what to do about it. */
 static struct nsm_error *translate_error(const struct nsm_ledger_db *db)
@@ -78,22 +78,19 @@ static struct nsm_error *translate_error(const struct nsm_ledger_db *db)
                              "ledger %s: %s: make room there, then run the same command again",
                              db->path, text);
     }
-    if (code == SQLITE_NOMEM) {
+    if (code == SQLITE_NOMEM)
         return nsm_error_new(NSM_E_NOMEM, "ledger %s: %s", db->path, text);
-    }
     errno = sqlite3_system_errno(db->handle);
-    if (errno) {
+    if (errno)
         return nsm_error_new(NSM_E_IO, "ledger %s: %s: %m", db->path, text);
-    }
     return nsm_error_new(NSM_E_IO, "ledger %s: %s", db->path, text);
 }
 
 static struct nsm_error *db_error(struct nsm_ledger_db *db)
 {
     struct nsm_error *const error = translate_error(db);
-    if (!db->failure) {
+    if (!db->failure)
         db->failure = nsm_error_clone(error);
-    }
     return error;
 }
 
@@ -116,9 +113,8 @@ struct nsm_error *nsm_ledger_db_prepare(struct nsm_ledger_db *db, const char *sq
     assert(db->n_statements < NSM_LEDGER_MAX_STATEMENTS);
     sqlite3_stmt *stmt = NULL;
     if (sqlite3_prepare_v3(db->handle, sql, -1, SQLITE_PREPARE_PERSISTENT, &stmt, NULL) !=
-        SQLITE_OK) {
+        SQLITE_OK)
         return db_error(db);
-    }
     db->statements[db->n_statements].sql = sql;
     db->statements[db->n_statements].stmt = stmt;
     db->n_statements++;
@@ -135,27 +131,23 @@ struct nsm_error *nsm_ledger_db_step(struct nsm_ledger_db *db, sqlite3_stmt *stm
         (void)sqlite3_reset(stmt);
         return error;
     }
-    if (rc == SQLITE_DONE) {
+    if (rc == SQLITE_DONE)
         (void)sqlite3_reset(stmt);
-    }
-    if (ret_has_row) {
+    if (ret_has_row)
         *ret_has_row = rc == SQLITE_ROW;
-    }
     return NULL;
 }
 
 static struct nsm_error *read_pragma(struct nsm_ledger_db *db, const char *sql, int64_t *ret)
 {
     sqlite3_stmt *stmt = NULL;
-    if (sqlite3_prepare_v2(db->handle, sql, -1, &stmt, NULL) != SQLITE_OK) {
+    if (sqlite3_prepare_v2(db->handle, sql, -1, &stmt, NULL) != SQLITE_OK)
         return db_error(db);
-    }
     struct nsm_error *error = NULL;
-    if (sqlite3_step(stmt) == SQLITE_ROW) {
+    if (sqlite3_step(stmt) == SQLITE_ROW)
         *ret = sqlite3_column_int64(stmt, 0);
-    } else {
+    else
         error = db_error(db);
-    }
     (void)sqlite3_finalize(stmt);
     return error;
 }
@@ -163,9 +155,8 @@ static struct nsm_error *read_pragma(struct nsm_ledger_db *db, const char *sql, 
 static struct nsm_error *check_undamaged(struct nsm_ledger_db *db)
 {
     sqlite3_stmt *stmt = NULL;
-    if (sqlite3_prepare_v2(db->handle, "PRAGMA quick_check(1)", -1, &stmt, NULL) != SQLITE_OK) {
+    if (sqlite3_prepare_v2(db->handle, "PRAGMA quick_check(1)", -1, &stmt, NULL) != SQLITE_OK)
         return db_error(db);
-    }
     struct nsm_error *error = NULL;
     if (sqlite3_step(stmt) != SQLITE_ROW) {
         error = db_error(db);
@@ -221,16 +212,14 @@ static struct nsm_error *check_schema(struct nsm_ledger_db *db, unsigned flags)
 static struct nsm_error *choose_journal(struct nsm_ledger_db *db)
 {
     sqlite3_stmt *stmt = NULL;
-    if (sqlite3_prepare_v2(db->handle, "PRAGMA journal_mode = WAL", -1, &stmt, NULL) != SQLITE_OK) {
+    if (sqlite3_prepare_v2(db->handle, "PRAGMA journal_mode = WAL", -1, &stmt, NULL) != SQLITE_OK)
         return db_error(db);
-    }
     struct nsm_error *error = NULL;
     bool has_wal = false;
-    if (sqlite3_step(stmt) == SQLITE_ROW) {
+    if (sqlite3_step(stmt) == SQLITE_ROW)
         has_wal = strcmp((const char *)sqlite3_column_text(stmt, 0), "wal") == 0;
-    } else {
+    else
         error = db_error(db);
-    }
     (void)sqlite3_finalize(stmt);
     NSM_TRY(error);
     return execute(db, has_wal ? "PRAGMA synchronous = NORMAL" : "PRAGMA synchronous = FULL");
@@ -243,9 +232,8 @@ static struct nsm_error *open_wal(struct nsm_ledger_db *db)
     NSM_CLEANUP(nsm_freep)
     char *path = nsm_xasprintf("%s-wal", db->path);
     db->wal_fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (db->wal_fd < 0 && errno != ENOENT) {
+    if (db->wal_fd < 0 && errno != ENOENT)
         return nsm_error_new(NSM_E_IO, "ledger %s: %m", path);
-    }
     return NULL;
 }
 
@@ -272,24 +260,21 @@ struct nsm_error *nsm_ledger_db_open(struct nsm_ledger_db *db, const char *path,
         (void)sqlite3_busy_timeout(db->handle, BUSY_TIMEOUT_MS);
         error = open_checked(db, flags);
     }
-    if (error) {
+    if (error)
         nsm_ledger_db_close(db);
-    }
     return error;
 }
 
 void nsm_ledger_db_close(struct nsm_ledger_db *db)
 {
     nsm_ledger_db_rollback(db);
-    for (size_t i = 0; i < db->n_statements; i++) {
+    for (size_t i = 0; i < db->n_statements; i++)
         (void)sqlite3_finalize(db->statements[i].stmt);
-    }
     const int rc = sqlite3_close(db->handle);
     assert(rc != SQLITE_BUSY);
     (void)rc;
-    if (db->wal_fd >= 0) {
+    if (db->wal_fd >= 0)
         (void)close(db->wal_fd);
-    }
     nsm_error_free(db->failure);
     *db = (struct nsm_ledger_db){.wal_fd = -1};
 }
@@ -329,18 +314,16 @@ struct nsm_error *nsm_ledger_db_commit(struct nsm_ledger_db *db)
 void nsm_ledger_db_rollback(struct nsm_ledger_db *db)
 {
     /* SQLite itself has rolled back after some errors. */
-    if (db->is_in_transaction && !sqlite3_get_autocommit(db->handle)) {
+    if (db->is_in_transaction && !sqlite3_get_autocommit(db->handle))
         (void)sqlite3_exec(db->handle, "ROLLBACK", NULL, NULL, NULL);
-    }
     db->is_in_transaction = false;
 }
 
 struct nsm_error *nsm_ledger_db_sync(const struct nsm_ledger_db *db)
 {
     /* What has left the log for the database was synced by SQLite on the way. */
-    if (db->wal_fd >= 0 && fdatasync(db->wal_fd) != 0) {
+    if (db->wal_fd >= 0 && fdatasync(db->wal_fd) != 0)
         return nsm_error_new(NSM_E_IO, "ledger %s: fdatasync: %m", db->path);
-    }
     return NULL;
 }
 
@@ -352,9 +335,8 @@ void nsm_ledger_bind_str(sqlite3_stmt *stmt, int index, struct nsm_str text)
 
 void nsm_ledger_bind_text(sqlite3_stmt *stmt, int index, const char *text)
 {
-    if (text) {
+    if (text)
         nsm_ledger_bind_str(stmt, index, nsm_str_of(text));
-    }
 }
 
 void nsm_ledger_bind_bytes(sqlite3_stmt *stmt, int index, struct nsm_str bytes)

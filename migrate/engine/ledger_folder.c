@@ -33,9 +33,8 @@ void nsm_ledger_folder_init(struct nsm_ledger_folder *folder, const struct nsm_p
 
 void nsm_ledger_folder_release(struct nsm_ledger_folder *folder)
 {
-    if (folder->lock_fd >= 0) {
+    if (folder->lock_fd >= 0)
         (void)close(folder->lock_fd);
-    }
     free(folder->plan_name);
     free(folder->parent);
     free(folder->path);
@@ -66,9 +65,8 @@ static struct nsm_error *make_folder(const char *path)
     }
     const int mkdir_errno = errno;
     struct stat st;
-    if (mkdir_errno == EEXIST && stat(path, &st) == 0 && S_ISDIR(st.st_mode)) {
+    if (mkdir_errno == EEXIST && stat(path, &st) == 0 && S_ISDIR(st.st_mode))
         return NULL;
-    }
     errno = mkdir_errno == EEXIST ? ENOTDIR : mkdir_errno;
     return nsm_error_new(NSM_E_IO,
                          "ledger folder %s: %m: make it possible to write there, or put the plan "
@@ -88,9 +86,8 @@ static void read_holder(int fd, char *out, size_t out_bytes)
 {
     const ssize_t got = pread(fd, out, out_bytes - 1, 0);
     size_t len = 0;
-    while (got > 0 && len < (size_t)got && out[len] >= ' ' && out[len] <= '~') {
+    while (got > 0 && len < (size_t)got && out[len] >= ' ' && out[len] <= '~')
         len++;
-    }
     out[len] = '\0';
 }
 
@@ -101,15 +98,13 @@ static struct nsm_error *write_holder(int fd, const char *path)
     const time_t now = (time_t)(nsm_wall_ms() / 1000);
     struct tm tm;
     char since[32] = "";
-    if (gmtime_r(&now, &tm)) {
+    if (gmtime_r(&now, &tm))
         (void)strftime(since, sizeof(since), "%Y-%m-%d %H:%M:%S UTC", &tm);
-    }
     NSM_CLEANUP(nsm_freep)
     char *text = nsm_xasprintf("pid %ld on host %s since %s\n", (long)getpid(), host, since);
     const ssize_t len = (ssize_t)strlen(text);
-    if (ftruncate(fd, 0) != 0 || pwrite(fd, text, (size_t)len, 0) != len) {
+    if (ftruncate(fd, 0) != 0 || pwrite(fd, text, (size_t)len, 0) != len)
         return nsm_error_new(NSM_E_IO, "lock file %s: %m", path);
-    }
     return NULL;
 }
 
@@ -145,13 +140,11 @@ struct nsm_error *nsm_ledger_folder_lock(struct nsm_ledger_folder *folder)
 
 bool nsm_ledger_folder_is_locked(const struct nsm_ledger_folder *folder)
 {
-    if (folder->lock_fd >= 0) {
+    if (folder->lock_fd >= 0)
         return true;
-    }
     const int fd = open(folder->lock_path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0) {
+    if (fd < 0)
         return false;
-    }
     struct flock lock = whole_file(F_RDLCK);
     const bool is_held = fcntl(fd, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
     (void)close(fd);
@@ -170,9 +163,8 @@ struct nsm_error *nsm_ledger_folder_touch_db(const struct nsm_ledger_folder *fol
 
 static struct nsm_error *remove_file(const char *path)
 {
-    if (unlink(path) == 0 || errno == ENOENT) {
+    if (unlink(path) == 0 || errno == ENOENT)
         return NULL;
-    }
     return nsm_error_new(NSM_E_IO, "remove %s: %m", path);
 }
 

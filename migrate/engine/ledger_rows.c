@@ -25,9 +25,8 @@ struct nsm_error *nsm_ledger_apply_status(struct nsm_ledger_db *db, void *status
     static const char sql[] = "UPDATE namespace SET status = ?2, error = ?3, "
                               "seconds = iif(?2 IS NULL, seconds, ?4) WHERE name = ?1";
     const struct nsm_ledger_status_note *const note = status_note;
-    if (!note->name) {
+    if (!note->name)
         return apply_run_status(db, note);
-    }
     sqlite3_stmt *stmt = NULL;
     NSM_TRY(nsm_ledger_db_prepare(db, sql, &stmt));
     nsm_ledger_bind_text(stmt, 1, note->name);
@@ -83,9 +82,8 @@ static struct nsm_error *namespace_id(struct nsm_ledger_db *db, const char *name
     NSM_TRY(nsm_ledger_db_prepare(db, sql, &stmt));
     nsm_ledger_bind_text(stmt, 1, name);
     NSM_TRY(nsm_ledger_db_step(db, stmt, &has_row));
-    if (!has_row) {
+    if (!has_row)
         return nsm_error_new(NSM_E_NOTFOUND, "ledger %s: no namespace %s in it", db->path, name);
-    }
     *ret = sqlite3_column_int64(stmt, 0);
     (void)sqlite3_reset(stmt);
     return NULL;
@@ -148,9 +146,8 @@ struct nsm_error *nsm_ledger_apply_parts(struct nsm_ledger_db *db, void *parts_c
     int64_t id = 0;
     NSM_TRY(namespace_id(db, call->name, &id));
     NSM_TRY(delete_parts(db, id));
-    for (size_t i = 0; i < call->census->n_parts; i++) {
+    for (size_t i = 0; i < call->census->n_parts; i++)
         NSM_TRY(insert_part(db, id, call->census, i));
-    }
     sqlite3_stmt *stmt = NULL;
     NSM_TRY(nsm_ledger_db_prepare(db, sql, &stmt));
     (void)sqlite3_bind_int64(stmt, 1, id);
@@ -284,11 +281,9 @@ struct nsm_error *nsm_ledger_apply_begin(struct nsm_ledger_db *db, void *begin_c
      * plan order, and leave the others where they are. */
     memcpy(new, old, n * sizeof(*new));
     qsort(new, n, sizeof(*new), compare_positions);
-    for (size_t i = 0; i < n; i++) {
-        if (new[i] != old[i]) {
+    for (size_t i = 0; i < n; i++)
+        if (new[i] != old[i])
             NSM_TRY(set_position(db, call->plan->namespaces[i].name, new[i]));
-        }
-    }
     return take_up_run(db, call->has_work);
 }
 
@@ -331,10 +326,10 @@ struct nsm_error *nsm_ledger_apply_new_run(struct nsm_ledger_db *db, void *ledge
 /* ---- questions ---- */
 
 /* What a namespace's row holds, and the sums of its parts. */
-#define NAMESPACE_COLUMNS                                                                 \
- "n.name, n.step, n.lane, n.status, n.error, n.seconds, n.total_records, n.total_bytes, " \
- "count(p.number), ifnull(sum(p.is_done), 0), ifnull(sum(p.n_records), 0), "              \
- "ifnull(sum(p.n_bytes), 0) FROM namespace n LEFT JOIN part p ON p.namespace = n.id "
+#define NAMESPACE_COLUMNS                                                                    \
+    "n.name, n.step, n.lane, n.status, n.error, n.seconds, n.total_records, n.total_bytes, " \
+    "count(p.number), ifnull(sum(p.is_done), 0), ifnull(sum(p.n_records), 0), "              \
+    "ifnull(sum(p.n_bytes), 0) FROM namespace n LEFT JOIN part p ON p.namespace = n.id "
 
 static struct nsm_ledger_namespace read_namespace(sqlite3_stmt *stmt)
 {
@@ -467,9 +462,8 @@ struct nsm_error *nsm_ledger_apply_read_run(struct nsm_ledger_db *db, void *run_
     NSM_TRY(nsm_ledger_db_prepare(db, sql, &stmt));
     (void)sqlite3_bind_int(stmt, 1, NSM_STEP_PREPARING);
     NSM_TRY(nsm_ledger_db_step(db, stmt, &has_row));
-    if (!has_row) {
+    if (!has_row)
         return NULL;
-    }
     call->run = (struct nsm_ledger_run){
         .run_id = nsm_ledger_column_text(stmt, 0),
         .fingerprint = nsm_ledger_column_text(stmt, 1),

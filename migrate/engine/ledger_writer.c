@@ -38,9 +38,8 @@ struct nsm_ledger_request {
 static size_t slot_of(struct nsm_str key)
 {
     uint64_t hash = UINT64_C(14695981039346656037); /* FNV-1a */
-    for (size_t i = 0; i < key.len; i++) {
+    for (size_t i = 0; i < key.len; i++)
         hash = (hash ^ (unsigned char)key.ptr[i]) * UINT64_C(1099511628211);
-    }
     return (size_t)(hash ^ (hash >> 32)) & (N_REPLACEABLE - 1);
 }
 
@@ -53,11 +52,9 @@ static void forget_replaceable(struct nsm_ledger_writer *writer)
 
 static bool needs(const struct nsm_ledger_request *group, unsigned flag)
 {
-    for (const struct nsm_ledger_request *request = group; request; request = request->next) {
-        if (request->flags & flag) {
+    for (const struct nsm_ledger_request *request = group; request; request = request->next)
+        if (request->flags & flag)
             return true;
-        }
-    }
     return false;
 }
 
@@ -75,17 +72,15 @@ static struct nsm_error *note_time(struct nsm_ledger_db *db)
 static struct nsm_error *apply_group(struct nsm_ledger_db *db, struct nsm_ledger_request *group)
 {
     const bool is_write = needs(group, NSM_LEDGER_CALL_WRITES);
-    if (is_write) {
+    if (is_write)
         NSM_TRY(nsm_ledger_db_begin(db));
-    }
     for (struct nsm_ledger_request *request = group; request && !db->failure;
          request = request->next) {
         request->error = request->apply(db, request->arg);
         request->is_applied = true;
     }
-    if (!is_write) {
+    if (!is_write)
         return NSM_STEAL(db->failure);
-    }
     nsm_error_ignore(note_time(db)); /* commit reports it */
     return nsm_ledger_db_commit(db);
 }
@@ -98,9 +93,8 @@ static struct nsm_error *run_group(struct nsm_ledger_db *db, struct nsm_ledger_r
     for (struct nsm_ledger_request *request = group; error && request; request = request->next) {
         /* A read that was answered stands, whatever became of the writes beside it. */
         const bool is_undone = !request->is_applied || request->flags & NSM_LEDGER_CALL_WRITES;
-        if (is_undone && !request->error) {
+        if (is_undone && !request->error)
             request->error = nsm_error_clone(error);
-        }
     }
     return error;
 }
@@ -136,11 +130,10 @@ static void run_queued(struct nsm_ledger_writer *writer)
     (void)pthread_mutex_unlock(&writer->mutex);
 
     struct nsm_error *const error = run_group(writer->db, group, writer->failure);
-    if (!writer->failure) {
+    if (!writer->failure)
         writer->failure = error;
-    } else {
+    else
         nsm_error_free(error);
-    }
     finish_group(group, atomic_fetch_add(&writer->n_commits, 1) + 1);
     (void)pthread_mutex_lock(&writer->mutex);
 }
@@ -154,9 +147,8 @@ static void linger(struct nsm_ledger_writer *writer)
                                    .tv_nsec = until_ns % NSM_NS_PER_S};
     int rc = 0;
     while (rc == 0 && !writer->is_urgent && !writer->is_stopping &&
-           writer->n_queued < MAX_QUEUED / 2 && writer->queued_bytes < MAX_QUEUED_BYTES / 2) {
+           writer->n_queued < MAX_QUEUED / 2 && writer->queued_bytes < MAX_QUEUED_BYTES / 2)
         rc = pthread_cond_clockwait(&writer->work, &writer->mutex, CLOCK_MONOTONIC, &until);
-    }
 }
 
 static void *writer_main(void *arg)
@@ -184,9 +176,8 @@ void nsm_ledger_writer_start(struct nsm_ledger_writer *writer, struct nsm_ledger
     (void)pthread_mutex_init(&writer->sync_mutex, NULL);
     (void)pthread_cond_init(&writer->work, NULL);
     (void)pthread_cond_init(&writer->room, NULL);
-    if (flags & NSM_LEDGER_NO_THREAD) {
+    if (flags & NSM_LEDGER_NO_THREAD)
         return;
-    }
     /* Signals are for the thread that waits for them. */
     sigset_t all;
     sigset_t old;
@@ -218,11 +209,10 @@ struct nsm_error *nsm_ledger_writer_stop(struct nsm_ledger_writer *writer)
 static void enqueue(struct nsm_ledger_writer *writer, struct nsm_ledger_request *request)
 {
     request->next = NULL;
-    if (writer->tail) {
+    if (writer->tail)
         writer->tail->next = request;
-    } else {
+    else
         writer->head = request;
-    }
     writer->tail = request;
     writer->n_queued++;
     writer->queued_bytes += request->arg_bytes;
@@ -238,12 +228,10 @@ static bool replace_queued(struct nsm_ledger_writer *writer, nsm_ledger_apply_fn
                            size_t arg_bytes, struct nsm_str key)
 {
     struct nsm_ledger_request *note = key.len ? writer->replaceable[slot_of(key)] : NULL;
-    while (note && (note->apply != apply || !nsm_str_equals(note->key, key))) {
+    while (note && (note->apply != apply || !nsm_str_equals(note->key, key)))
         note = note->next_replaceable;
-    }
-    if (!note) {
+    if (!note)
         return false;
-    }
     free(note->arg);
     writer->queued_bytes += arg_bytes - note->arg_bytes;
     note->arg = arg;
@@ -254,9 +242,8 @@ static bool replace_queued(struct nsm_ledger_writer *writer, nsm_ledger_apply_fn
 
 static void wait_for_room(struct nsm_ledger_writer *writer)
 {
-    while (writer->n_queued >= MAX_QUEUED || writer->queued_bytes >= MAX_QUEUED_BYTES) {
+    while (writer->n_queued >= MAX_QUEUED || writer->queued_bytes >= MAX_QUEUED_BYTES)
         (void)pthread_cond_wait(&writer->room, &writer->mutex);
-    }
 }
 
 /* On the caller's thread, with the mutex held all along: there is no thread to hand it to. */
@@ -266,11 +253,10 @@ static struct nsm_error *run_here(struct nsm_ledger_writer *writer,
     struct nsm_error *const error = run_group(writer->db, request, writer->failure);
     request->commit = atomic_fetch_add(&writer->n_commits, 1) + 1;
     /* A read that fails, fails alone. */
-    if (request->flags & NSM_LEDGER_CALL_WRITES && !writer->failure) {
+    if (request->flags & NSM_LEDGER_CALL_WRITES && !writer->failure)
         writer->failure = error;
-    } else {
+    else
         nsm_error_free(error);
-    }
     return request->error;
 }
 
@@ -304,9 +290,8 @@ struct nsm_error *nsm_ledger_writer_call(struct nsm_ledger_writer *writer,
         enqueue(writer, &request);
     }
     (void)pthread_mutex_unlock(&writer->mutex);
-    while (sem_wait(&request.finished) != 0) {
+    while (sem_wait(&request.finished) != 0)
         assert(errno == EINTR);
-    }
     (void)sem_destroy(&request.finished);
     NSM_TRY(request.error);
     return flags & NSM_LEDGER_CALL_POWER_SAFE ? sync_commit(writer, request.commit) : NULL;

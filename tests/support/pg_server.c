@@ -28,13 +28,13 @@ struct pg_server {
     gid_t gid;
 };
 
-#define FAIL(...)                       \
- do {                                   \
-  (void)fprintf(stderr, "pg_server: "); \
-  (void)fprintf(stderr, __VA_ARGS__);   \
-  (void)fprintf(stderr, "\n");          \
-  abort();                              \
- } while (0)
+#define FAIL(...)                             \
+    do {                                      \
+        (void)fprintf(stderr, "pg_server: "); \
+        (void)fprintf(stderr, __VA_ARGS__);   \
+        (void)fprintf(stderr, "\n");          \
+        abort();                              \
+    } while (0)
 
 /* Starts a program as the server's user; its output goes to the log. It dies with us, at once. */
 static pid_t start(const struct pg_server *server, const char *const *argv)

@@ -9,18 +9,18 @@
 #include "tests/support/fake_adapters.h"
 
 /* Eight lines; what follows begins at line 9, with "  - ". */
-#define NSM_TEST_PLAN_HEAD                                 \
- "version: 1\n"                                            \
- "backends:\n"                                             \
- "  cache: {adapter: keys, url: \"redis://c\"}\n"          \
- "  other: {adapter: keys, url: \"redis://o\"}\n"          \
- "  app: {adapter: rows, url: \"postgresql://app@h/a\"}\n" \
- "  dr: {adapter: rows, url: \"postgresql://h/dr\"}\n"     \
- "  dump: {adapter: files, path: ./dump}\n"                \
- "namespaces:\n"
+#define NSM_TEST_PLAN_HEAD                                    \
+    "version: 1\n"                                            \
+    "backends:\n"                                             \
+    "  cache: {adapter: keys, url: \"redis://c\"}\n"          \
+    "  other: {adapter: keys, url: \"redis://o\"}\n"          \
+    "  app: {adapter: rows, url: \"postgresql://app@h/a\"}\n" \
+    "  dr: {adapter: rows, url: \"postgresql://h/dr\"}\n"     \
+    "  dump: {adapter: files, path: ./dump}\n"                \
+    "namespaces:\n"
 
 #define NSM_TEST_PLAN_ONE \
- NSM_TEST_PLAN_HEAD "  - {name: a, source: {backend: cache}, destination: {backend: app}}\n"
+    NSM_TEST_PLAN_HEAD "  - {name: a, source: {backend: cache}, destination: {backend: app}}\n"
 
 /* The plan of that text, which must be a right one; owned by the caller. The path of the first is
  * move.yaml. */

@@ -10,10 +10,10 @@
 
 #include "migrate/engine/record/digest.h"
 
-#define ITEM(t, text)                                             \
- {                                                                \
-  .type = (t), .bytes = {.ptr = (text), .len = sizeof(text) - 1 } \
- }
+#define ITEM(t, text)                                                   \
+    {                                                                   \
+        .type = (t), .bytes = {.ptr = (text), .len = sizeof(text) - 1 } \
+    }
 
 static struct nsm_record make_record(enum nsm_kind kind, const char *key, struct nsm_value *items,
                                      size_t n_items)

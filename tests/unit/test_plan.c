@@ -415,12 +415,12 @@ static char *fingerprint_of(const char *yaml)
 }
 
 #define BACKENDS \
- "backends: {c: {adapter: keys, url: 'redis://u:pw@h'}, d: {adapter: rows, url: v}}\n"
+    "backends: {c: {adapter: keys, url: 'redis://u:pw@h'}, d: {adapter: rows, url: v}}\n"
 #define FIRST  "  - {name: a, source: {backend: c, prefix: x}, destination: {backend: d}}\n"
 #define SECOND "  - {name: b, source: {backend: c, prefix: y}, destination: {backend: d}}\n"
-#define EACH                                                                         \
- "  - {name: '{schema}', for_each: {backend: d, schema: t*}, source: {backend: d,\n" \
- "     schema: '{schema}'}, destination: {backend: c}}\n"
+#define EACH                                                                            \
+    "  - {name: '{schema}', for_each: {backend: d, schema: t*}, source: {backend: d,\n" \
+    "     schema: '{schema}'}, destination: {backend: c}}\n"
 #define BASE "version: 1\n" BACKENDS "namespaces:\n" FIRST SECOND EACH
 
 static void test_fingerprint_stays(void **state)

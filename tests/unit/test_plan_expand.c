@@ -14,20 +14,20 @@
 
 /* ---- templates ---- */
 
-#define TEMPLATES                                                                     \
- NSM_TEST_PLAN_HEAD                                                                   \
-     "  - {name: a, source: {backend: app, schema: a},\n"                             \
-     "     destination: {backend: dr}}\n"                                             \
-     "  - name: \"{schema}/{schema}\"\n"                                              \
-     "    for_each: {backend: app, schema: \"tenant_*\"}\n"                           \
-     "    source: {backend: app, schema: \"{schema}\"}\n"                             \
-     "    destination: {backend: dr, schema: \"{schema}_x\"}\n"                       \
-     "    if_exists: merge\n"                                                         \
-     "  - {name: b, source: {backend: app, schema: b}, destination: {backend: dr}}\n" \
-     "  - name: \"t-{table}\"\n"                                                      \
-     "    for_each: {backend: app, table: \"kv.*\"}\n"                                \
-     "    source: {backend: app, tables: [\"{table}\"]}\n"                            \
-     "    destination: {backend: cache, prefix: \"{table}:\"}\n"
+#define TEMPLATES                                                                    \
+    NSM_TEST_PLAN_HEAD                                                               \
+    "  - {name: a, source: {backend: app, schema: a},\n"                             \
+    "     destination: {backend: dr}}\n"                                             \
+    "  - name: \"{schema}/{schema}\"\n"                                              \
+    "    for_each: {backend: app, schema: \"tenant_*\"}\n"                           \
+    "    source: {backend: app, schema: \"{schema}\"}\n"                             \
+    "    destination: {backend: dr, schema: \"{schema}_x\"}\n"                       \
+    "    if_exists: merge\n"                                                         \
+    "  - {name: b, source: {backend: app, schema: b}, destination: {backend: dr}}\n" \
+    "  - name: \"t-{table}\"\n"                                                      \
+    "    for_each: {backend: app, table: \"kv.*\"}\n"                                \
+    "    source: {backend: app, tables: [\"{table}\"]}\n"                            \
+    "    destination: {backend: cache, prefix: \"{table}:\"}\n"
 
 /* What a backend would list: for schema and for table. */
 struct listing {
@@ -217,12 +217,12 @@ static void test_too_many_matches(void **state)
 
 /* ---- only ---- */
 
-#define FOUR                                                                                 \
- NSM_TEST_PLAN_HEAD                                                                          \
-     "  - {name: a, source: {backend: cache, prefix: a}, destination: {backend: app}}\n"     \
-     "  - {name: bravo, source: {backend: cache, prefix: b}, destination: {backend: app}}\n" \
-     "  - {name: c, source: {backend: cache, prefix: c}, destination: {backend: app}}\n"     \
-     "  - {name: d, source: {backend: cache, prefix: d}, destination: {backend: app}}\n"
+#define FOUR                                                                                \
+    NSM_TEST_PLAN_HEAD                                                                      \
+    "  - {name: a, source: {backend: cache, prefix: a}, destination: {backend: app}}\n"     \
+    "  - {name: bravo, source: {backend: cache, prefix: b}, destination: {backend: app}}\n" \
+    "  - {name: c, source: {backend: cache, prefix: c}, destination: {backend: app}}\n"     \
+    "  - {name: d, source: {backend: cache, prefix: d}, destination: {backend: app}}\n"
 
 static void test_only(void **state)
 {

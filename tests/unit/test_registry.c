@@ -142,12 +142,12 @@ static void sizes_are_checked(void **state)
 /* Each required operation is missed by its name. */
 static void missing_operations_are_named(void **state)
 {
-#define MISSING(op)                                      \
- do {                                                    \
-  struct nsm_adapter table = good_table();               \
-  table.op = NULL;                                       \
-  refuse(state, &table, "operation " #op " is missing"); \
- } while (0)
+#define MISSING(op)                                            \
+    do {                                                       \
+        struct nsm_adapter table = good_table();               \
+        table.op = NULL;                                       \
+        refuse(state, &table, "operation " #op " is missing"); \
+    } while (0)
     MISSING(open);
     MISSING(close);
     MISSING(check);

@@ -101,8 +101,8 @@ enum nsm_model {
 struct nsm_column {
     const char *name;
     enum nsm_type type;
-    const char *
-        type_name; /* as the store calls it: "numeric(10,2)", "timestamptz"; for NSM_TIME one of
+    const char
+        *type_name; /* as the store calls it: "numeric(10,2)", "timestamptz"; for NSM_TIME one of
                       date, time, timetz, timestamp, timestamptz, interval; never NULL, may be "" */
     bool is_not_null;
     bool is_generated; /* computed by the store: neither read nor written */
