@@ -111,8 +111,11 @@ struct nsm_error *sqlite_take_turn(struct sqlite_backend *backend, struct nsm_co
     backend->has_turn = true;
     pthread_mutex_unlock(&backend->mutex);
     nsm_waker_unregister(&waker);
-    if (!is_ours)
-        return nsm_context_error(ctx);
+    if (!is_ours) {
+        struct nsm_error *const ended = nsm_context_error(ctx);
+        assert(ended && "only the end of the context ends the wait");
+        return ended;
+    }
     struct nsm_error *const error = need_writer(backend, ctx, mode);
     if (error) {
         sqlite_end_turn(backend);
@@ -123,20 +126,27 @@ struct nsm_error *sqlite_take_turn(struct sqlite_backend *backend, struct nsm_co
     return NULL;
 }
 
-void sqlite_end_turn(struct sqlite_backend *backend)
+/* Leaves the writing connection as the next one wants it. */
+static void tidy_writer(struct sqlite_backend *backend)
 {
     struct sqlite_db *const db = backend->writer;
-    /* Under a cancelled context a rollback would be interrupted too. */
-    if (db)
-        db->ctx = NULL;
-    if (db && !sqlite3_get_autocommit(db->handle) &&
+    if (!db)
+        return;
+    db->ctx = NULL; /* under a cancelled context a rollback would be interrupted too */
+    if (!sqlite3_get_autocommit(db->handle) &&
         sqlite3_exec(db->handle, "ROLLBACK", NULL, NULL, NULL) != SQLITE_OK) {
         sqlite_db_close(db);
         backend->writer = NULL;
-    } else if (db && db->is_lax) {
-        (void)sqlite3_exec(db->handle, "PRAGMA synchronous=FULL", NULL, NULL, NULL);
-        db->is_lax = false;
+        return;
     }
+    if (db->is_lax)
+        (void)sqlite3_exec(db->handle, "PRAGMA synchronous=FULL", NULL, NULL, NULL);
+    db->is_lax = false;
+}
+
+void sqlite_end_turn(struct sqlite_backend *backend)
+{
+    tidy_writer(backend);
     pthread_mutex_lock(&backend->mutex);
     assert(backend->has_turn);
     backend->has_turn = false;

@@ -305,8 +305,8 @@ static void damage_is_named(void **state)
     lite_exec(*state, "a.db",
               "CREATE TABLE t (a TEXT); INSERT INTO t WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL"
               " SELECT i + 1 FROM n WHERE i < 2000) SELECT printf('%050d', i) FROM n");
-    overwrite(*state, "a.db", 4096 * 2, junk, sizeof(junk));
-    overwrite(*state, "a.db", 4096 * 3, junk, sizeof(junk));
+    overwrite(*state, "a.db", 8192, junk, sizeof(junk));
+    overwrite(*state, "a.db", 12288, junk, sizeof(junk));
     expect_survey_error(*state, "a.db", NSM_E_CORRUPT, ".recover");
     expect_survey_error(*state, "a.db", NSM_E_CORRUPT, "table t");
 }
