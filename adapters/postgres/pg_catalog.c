@@ -1,5 +1,5 @@
 /*
- * Five queries read what a plan needs of a database, however many namespaces it has. The rows come
+ * A handful of queries reads what a plan needs of a database, however many namespaces it has. The rows come
  * in bytewise order of their names (type `name` has collation C), so that lookups are binary
  * searches.
  */
@@ -83,13 +83,13 @@ static struct nsm_error *load_schemas(struct nsm_pg_conn *conn, struct nsm_conte
 }
 
 /* The relations that are asked for, as a table expression `picked(oid)`. */
-#define PICKED                                                                                     \
- "WITH RECURSIVE picked(oid) AS ("                                                                 \
- " SELECT c.oid FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"                     \
- "  WHERE c.relkind IN ('r', 'p', 'f', 'v', 'm', 'S') AND c.relpersistence <> 't' AND " NOT_SYSTEM \
- "  AND ($1::text[] IS NULL OR n.nspname = ANY($1))"                                               \
- " UNION SELECT i.inhrelid FROM pg_inherits i JOIN picked p ON i.inhparent = p.oid"                \
- "  JOIN pg_class c ON c.oid = i.inhrelid WHERE c.relispartition) "
+#define PICKED                                                                                        \
+    "WITH RECURSIVE picked(oid) AS ("                                                                 \
+    " SELECT c.oid FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"                     \
+    "  WHERE c.relkind IN ('r', 'p', 'f', 'v', 'm', 'S') AND c.relpersistence <> 't' AND " NOT_SYSTEM \
+    "  AND ($1::text[] IS NULL OR n.nspname = ANY($1))"                                               \
+    " UNION SELECT i.inhrelid FROM pg_inherits i JOIN picked p ON i.inhparent = p.oid"                \
+    "  JOIN pg_class c ON c.oid = i.inhrelid WHERE c.relispartition) "
 
 static void read_relation(const PGresult *result, int row, struct nsm_arena *arena,
                           struct nsm_pg_relation *relation)
@@ -287,6 +287,42 @@ static struct nsm_error *load_keys(struct nsm_pg_conn *conn, struct nsm_context 
     return NULL;
 }
 
+static struct nsm_error *load_references(struct nsm_pg_conn *conn, struct nsm_context *ctx,
+                                         const char *schemas, const struct by_oid *index,
+                                         struct nsm_pg_catalog *catalog)
+{
+    static const char sql[] = PICKED
+        "SELECT f.conrelid, f.conname, n.nspname, c.relname, c.oid "
+        "FROM picked p JOIN pg_constraint f ON f.conrelid = p.oid "
+        "JOIN pg_class c ON c.oid = f.confrelid JOIN pg_namespace n ON n.oid = c.relnamespace "
+        "WHERE f.contype = 'f' AND f.conparentid = 0 ORDER BY f.conrelid, f.conname";
+    PGresult *result NSM_CLEANUP(nsm_pg_resultp) = NULL;
+    NSM_TRY(nsm_pg_query(conn, ctx, sql, &schemas, 1, &result));
+    struct nsm_arena *const arena = &catalog->arena;
+    const int n_rows = PQntuples(result);
+    for (int row = 0; row < n_rows;) {
+        const int n = count_same(result, row);
+        struct nsm_pg_reference *const references =
+            nsm_arena_calloc(arena, (size_t)n, sizeof(*references));
+        for (int i = 0; i < n; i++)
+            references[i] = (struct nsm_pg_reference){
+                .name = nsm_arena_strdup(arena, PQgetvalue(result, row + i, 1)),
+                .to_schema = nsm_arena_strdup(arena, PQgetvalue(result, row + i, 2)),
+                .to_name = nsm_arena_strdup(arena, PQgetvalue(result, row + i, 3)),
+                .to = lookup(index, catalog->n_relations,
+                             (uint32_t)nsm_pg_get_u64(result, row + i, 4)),
+            };
+        struct nsm_pg_relation *const relation =
+            lookup(index, catalog->n_relations, (uint32_t)nsm_pg_get_u64(result, row, 0));
+        if (relation) {
+            relation->references = references;
+            relation->n_references = (size_t)n;
+        }
+        row += n;
+    }
+    return NULL;
+}
+
 struct nsm_error *nsm_pg_catalog_load(struct nsm_pg_conn *conn, struct nsm_context *ctx,
                                       const char *schemas, struct nsm_pg_catalog *catalog)
 {
@@ -299,6 +335,7 @@ struct nsm_error *nsm_pg_catalog_load(struct nsm_pg_conn *conn, struct nsm_conte
         relation->parent = lookup(index, catalog->n_relations, relation->parent_oid);
     }
     NSM_TRY_WRAP(load_columns(conn, ctx, schemas, index, catalog), "list the columns");
+    NSM_TRY_WRAP(load_references(conn, ctx, schemas, index, catalog), "list the foreign keys");
     return nsm_error_wrap(load_keys(conn, ctx, schemas, index, catalog), "list the keys");
 }
 

@@ -17,6 +17,12 @@ struct nsm_pg_column {
     bool is_not_null, is_generated;
 };
 
+/* A foreign key. */
+struct nsm_pg_reference {
+    const char *name, *to_schema, *to_name;
+    const struct nsm_pg_relation *to; /* NULL when that was not loaded */
+};
+
 struct nsm_pg_relation {
     uint32_t oid;
     uint32_t parent_oid;                  /* of a partition, else 0 */
@@ -32,6 +38,8 @@ struct nsm_pg_relation {
     uint64_t n_changes; /* rows inserted, updated and deleted so far, by the statistics */
     struct nsm_pg_column *columns;
     size_t n_columns;
+    struct nsm_pg_reference *references;
+    size_t n_references;
     int *key; /* attnums of the primary key or what stands for it, in its order */
     size_t n_key;
 };

@@ -36,23 +36,8 @@ struct planning {
     const struct nsm_pg_destination *state;
     struct nsm_finish_plan *plan;
     size_t cap_steps;
-    struct nsm_pg_script before, after; /* items of the sections */
-    uint64_t *kept;
-    size_t n_kept;
+    struct nsm_pg_definition definition;
 };
-
-static struct nsm_error *load_script(struct planning *planning, struct nsm_context *ctx,
-                                     const char *archive, const char *section,
-                                     struct nsm_pg_script *ret)
-{
-    const struct nsm_pg_restore_request request = {
-        .archive = archive,
-        .section = section,
-        .keeps_owners = planning->state->is_superuser,
-    };
-    return nsm_error_wrap(nsm_pg_restore_script(ctx, &request, &planning->plan->arena, ret),
-                          "read the definitions");
-}
 
 static struct nsm_finish_step *add_step(struct planning *planning, unsigned phase, size_t object,
                                         enum step_kind kind)
@@ -80,7 +65,7 @@ static struct nsm_finish_step *add_step(struct planning *planning, unsigned phas
 static const char *item_key(const struct planning *planning, const struct nsm_pg_item *item)
 {
     size_t n_before = 0;
-    for (const struct nsm_pg_item *at = planning->after.items; at < item; at++)
+    for (const struct nsm_pg_item *at = planning->definition.after.items; at < item; at++)
         n_before += strcmp(at->title, item->title) == 0;
     return nsm_arena_printf(&planning->plan->arena, "%zu %s", n_before, item->title);
 }
@@ -89,10 +74,10 @@ static const char *item_key(const struct planning *planning, const struct nsm_pg
 static size_t object_of_table(const struct planning *planning, uint64_t dump_id)
 {
     const struct nsm_pg_item *table = NULL;
-    for (size_t i = 0; i < planning->before.n_items && !table; i++) {
-        if (planning->before.items[i].dump_id == dump_id &&
-            strcmp(planning->before.items[i].type, "TABLE") == 0)
-            table = &planning->before.items[i];
+    for (size_t i = 0; i < planning->definition.before.n_items && !table; i++) {
+        if (planning->definition.before.items[i].dump_id == dump_id &&
+            strcmp(planning->definition.before.items[i].type, "TABLE") == 0)
+            table = &planning->definition.before.items[i];
     }
     for (size_t i = 0; table && i < planning->state->n_tables; i++) {
         const struct nsm_pg_target *const target = &planning->state->tables[i];
@@ -141,14 +126,13 @@ static void add_index_step(struct planning *planning, const struct nsm_pg_item *
 static void add_sequential_step(struct planning *planning, unsigned phase, const char *text)
 {
     struct nsm_arena *const arena = &planning->plan->arena;
-    const size_t n_all = planning->after.n_items;
+    const size_t n_all = planning->definition.after.n_items;
     struct nsm_pg_item *const items = nsm_arena_calloc(arena, n_all, sizeof(*items));
     const char **const keys = nsm_arena_calloc(arena, n_all, sizeof(*keys));
     size_t n = 0;
     for (size_t i = 0; i < n_all; i++) {
-        const struct nsm_pg_item *const item = &planning->after.items[i];
-        if (phase_of(item) != phase ||
-            nsm_pg_item_is_kept(planning->state, item, planning->kept, planning->n_kept))
+        const struct nsm_pg_item *const item = &planning->definition.after.items[i];
+        if (phase_of(item) != phase || item->is_left_out)
             continue;
         keys[n] = item_key(planning, item);
         items[n++] = *item;
@@ -168,10 +152,10 @@ static void add_matviews(struct planning *planning)
     struct nsm_arena *const arena = &planning->plan->arena;
     const struct nsm_pg_source *const source = planning->destination->source->state;
     struct nsm_pg_item *const items =
-        nsm_arena_calloc(arena, planning->before.n_items, sizeof(*items));
+        nsm_arena_calloc(arena, planning->definition.before.n_items, sizeof(*items));
     size_t n = 0;
-    for (size_t i = 0; i < planning->before.n_items; i++) {
-        const struct nsm_pg_item *const item = &planning->before.items[i];
+    for (size_t i = 0; i < planning->definition.before.n_items; i++) {
+        const struct nsm_pg_item *const item = &planning->definition.before.items[i];
         for (size_t k = 0; k < source->n_matviews; k++) {
             if (strcmp(item->type, "MATERIALIZED VIEW") == 0 &&
                 strcmp(item->name, source->matviews[k].name) == 0) {
@@ -192,20 +176,11 @@ static void add_matviews(struct planning *planning)
 static struct nsm_error *plan_definition(struct planning *planning, struct nsm_context *ctx,
                                          const char *archive)
 {
-    NSM_TRY(load_script(planning, ctx, archive, "pre-data", &planning->before));
-    NSM_TRY(load_script(planning, ctx, archive, "post-data", &planning->after));
-    for (size_t i = 0; i < planning->before.n_items; i++) {
-        const struct nsm_pg_item *const item = &planning->before.items[i];
-        if (nsm_pg_item_is_kept(planning->state, item, planning->kept, planning->n_kept)) {
-            planning->kept =
-                nsm_xreallocarray(planning->kept, planning->n_kept + 1, sizeof(*planning->kept));
-            planning->kept[planning->n_kept++] = item->dump_id;
-        }
-    }
-    for (size_t i = 0; i < planning->after.n_items; i++) {
-        const struct nsm_pg_item *const item = &planning->after.items[i];
-        if (phase_of(item) == 0 &&
-            !nsm_pg_item_is_kept(planning->state, item, planning->kept, planning->n_kept))
+    NSM_TRY(nsm_pg_definition_load(planning->destination, ctx, archive, &planning->plan->arena,
+                                   &planning->definition));
+    for (size_t i = 0; i < planning->definition.after.n_items; i++) {
+        const struct nsm_pg_item *const item = &planning->definition.after.items[i];
+        if (phase_of(item) == 0 && !item->is_left_out)
             add_index_step(planning, item);
     }
     add_sequential_step(planning, 1, "foreign keys");
@@ -261,10 +236,7 @@ struct nsm_error *nsm_pg_plan_finish(struct nsm_destination *destination, struct
     } else if (!keeps_all(state)) {
         const char *const archive = state->from_schema ? nsm_pg_renamed_archive(destination, &arena)
                                                        : destination->definition;
-        struct nsm_error *const error = plan_definition(&planning, ctx, archive);
-        free(planning.kept);
-        if (error)
-            return error;
+        NSM_TRY(plan_definition(&planning, ctx, archive));
     }
     if (source && source->n_sequences)
         add_step(&planning, 2, NSM_NO_OBJECT, STEP_SEQUENCES)->text =

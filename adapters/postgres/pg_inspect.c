@@ -14,9 +14,10 @@ struct inspection {
     struct nsm_context *ctx;
     struct nsm_pg_conn *conn;
     struct nsm_pg_catalog catalog;
-    PGresult *done;  /* what this run has done, or NULL */
-    PGresult *types; /* missing types, sorted */
-    PGresult *roles; /* missing roles, sorted */
+    PGresult *done;   /* what this run has done, or NULL */
+    PGresult *types;  /* missing types */
+    PGresult *roles;  /* missing roles */
+    PGresult *tables; /* missing tables that foreign keys refer to */
 };
 
 static bool is_same_name(const struct nsm_pg_name *a, const struct nsm_pg_name *b)
@@ -104,6 +105,15 @@ static bool keeps_all(const struct nsm_pg_destination *state)
             return false;
     }
     return state->n_tables > 0;
+}
+
+static bool makes_any(const struct nsm_pg_destination *state)
+{
+    for (size_t i = 0; i < state->n_tables; i++) {
+        if (!state->tables[i].is_kept && !state->tables[i].is_ours)
+            return true;
+    }
+    return false;
 }
 
 static bool keeps_rows(const struct nsm_destination *destination)
@@ -208,6 +218,10 @@ static void add_target(const struct inspection *inspection, struct nsm_destinati
     object->key_columns = nsm_arena_calloc(arena, shape->n_key_columns, sizeof(size_t));
     for (size_t i = 0; i < shape->n_columns; i++) {
         make_column(destination, arena, &shape->columns[i], &object->columns[i]);
+        if (strlen(shape->columns[i].name) > NSM_PG_NAME_BYTES)
+            REFUSE(destination,
+                   "column %s of table %s.%s: a name in PostgreSQL has at most 63 bytes",
+                   shape->columns[i].name, object->schema, object->name);
         if (relation)
             match_column(inspection, destination, relation, &object->columns[i]);
     }
@@ -302,6 +316,21 @@ static void look_at_server(const struct inspection *inspection, struct nsm_desti
                catalog->database, catalog->user);
 }
 
+/* After a rename, what is made is read back from the destination on its own: it can't be tied to what
+ * stands there already. */
+static void look_at_mixture(struct nsm_destination *destination)
+{
+    const struct nsm_pg_destination *const state = destination->state;
+    size_t n_kept = 0;
+    for (size_t i = 0; i < state->n_tables; i++)
+        n_kept += state->tables[i].is_kept;
+    if (state->from_schema && n_kept && n_kept < state->n_tables && !state->has_begun)
+        REFUSE(destination,
+               "of the %zu tables that get another name, %zu stand at the destination: with merge "
+               "and skip it must be all of them or none",
+               state->n_tables, n_kept);
+}
+
 /* After a rename the definition of a whole schema is read back from the destination: what else
  * stands in it could not be told from ours. Relations that are replaced are gone by then. */
 static void look_at_used_schema(const struct inspection *inspection,
@@ -351,6 +380,13 @@ static void look_at_source(const struct inspection *inspection, struct nsm_desti
                    "type %s does not exist in database %s: create it, or the extension that "
                    "brings it, first",
                    source->type_names[i], inspection->catalog.database);
+    }
+    for (size_t i = 0; i < source->n_outside && makes_any(state); i++) {
+        if (is_listed(inspection->tables, source->outside[i].to))
+            REFUSE(destination,
+                   "foreign key %s of table %s refers to table %s, which is not selected and does "
+                   "not exist at the destination: select it too, or bring it there first",
+                   source->outside[i].key, source->outside[i].from, source->outside[i].to);
     }
     for (size_t i = 0; i < source->n_owners; i++) {
         if (is_listed(inspection->roles, source->owners[i]))
@@ -449,6 +485,7 @@ static void inspect_one(const struct inspection *inspection, struct nsm_destinat
         look_at_table(inspection, destination, i);
     look_at_others(inspection, destination);
     look_at_used_schema(inspection, destination);
+    look_at_mixture(destination);
     look_at_server(inspection, destination);
     look_at_schemas(inspection, destination);
     look_at_source(inspection, destination);
@@ -484,36 +521,47 @@ static struct nsm_error *load_catalog(struct inspection *inspection,
                                &inspection->catalog);
 }
 
-/* Which of the names, of all namespaces, the destination does not have. */
+/* Those of the names that a query does not find. */
+static struct nsm_error *find_missing(struct inspection *inspection, const struct nsm_buf *names,
+                                      const char *sql, PGresult **ret)
+{
+    NSM_TRY(nsm_buf_error(names));
+    const char *const params[] = {names->ptr};
+    return nsm_error_wrap(nsm_pg_query(inspection->conn, inspection->ctx, sql, params, 1, ret),
+                          "look for what must be there");
+}
+
 static struct nsm_error *load_missing(struct inspection *inspection,
                                       struct nsm_destination **destinations, size_t n_destinations)
 {
     struct nsm_buf types NSM_CLEANUP(nsm_buf_release) = NSM_BUF_TEXT;
     struct nsm_buf roles NSM_CLEANUP(nsm_buf_release) = NSM_BUF_TEXT;
+    struct nsm_buf tables NSM_CLEANUP(nsm_buf_release) = NSM_BUF_TEXT;
     nsm_pg_array_begin(&types);
     nsm_pg_array_begin(&roles);
+    nsm_pg_array_begin(&tables);
     for (size_t i = 0; i < n_destinations; i++) {
         const struct nsm_pg_source *const source = nsm_pg_source_of(destinations[i]);
         for (size_t k = 0; source && k < source->n_type_names; k++)
             nsm_pg_array_add(&types, source->type_names[k]);
         for (size_t k = 0; source && k < source->n_owners; k++)
             nsm_pg_array_add(&roles, source->owners[k]);
+        for (size_t k = 0; source && k < source->n_outside; k++)
+            nsm_pg_array_add(&tables, source->outside[k].to);
     }
     nsm_pg_array_end(&types);
     nsm_pg_array_end(&roles);
-    const char *const type_params[] = {types.ptr};
-    const char *const role_params[] = {roles.ptr};
-    NSM_TRY_WRAP(nsm_pg_query(inspection->conn, inspection->ctx,
-                              "SELECT DISTINCT x FROM unnest($1::text[]) x"
-                              " WHERE to_regtype(x) IS NULL",
-                              type_params, 1, &inspection->types),
-                 "look for the types");
-    return nsm_error_wrap(
-        nsm_pg_query(inspection->conn, inspection->ctx,
-                     "SELECT DISTINCT x FROM unnest($1::text[]) x WHERE NOT EXISTS"
-                     " (SELECT FROM pg_roles r WHERE r.rolname = x)",
-                     role_params, 1, &inspection->roles),
-        "look for the roles");
+    nsm_pg_array_end(&tables);
+    NSM_TRY(find_missing(inspection, &types,
+                         "SELECT DISTINCT x FROM unnest($1::text[]) x WHERE to_regtype(x) IS NULL",
+                         &inspection->types));
+    NSM_TRY(find_missing(inspection, &tables,
+                         "SELECT DISTINCT x FROM unnest($1::text[]) x WHERE to_regclass(x) IS NULL",
+                         &inspection->tables));
+    return find_missing(inspection, &roles,
+                        "SELECT DISTINCT x FROM unnest($1::text[]) x WHERE NOT EXISTS"
+                        " (SELECT FROM pg_roles r WHERE r.rolname = x)",
+                        &inspection->roles);
 }
 
 static void inspection_release(struct inspection *inspection)
@@ -521,6 +569,7 @@ static void inspection_release(struct inspection *inspection)
     PQclear(inspection->done);
     PQclear(inspection->types);
     PQclear(inspection->roles);
+    PQclear(inspection->tables);
     nsm_pg_catalog_release(&inspection->catalog);
     nsm_pg_release(inspection->conn);
 }

@@ -138,27 +138,104 @@ static bool is_in(uint64_t id, const uint64_t *ids, size_t n)
     return false;
 }
 
-/* Whether an item is a kept table, or is about one (its defaults, its comment): then it is left as
- * it stands. A sequence or a view that a table needs is not about it, so only the item's own needs
- * are looked at, and those of tables not at all. */
-bool nsm_pg_item_is_kept(const struct nsm_pg_destination *state, const struct nsm_pg_item *item,
-                         const uint64_t *kept, size_t n_kept)
+/* Whether an item is about another one and has no sense without it. A sequence or a view that a table
+ * needs is not about it. */
+static bool is_about(const struct nsm_pg_item *item)
 {
-    static const char *const about[] = {"DEFAULT",          "COMMENT",      "ACL",
+    static const char *const types[] = {"DEFAULT",          "COMMENT",      "ACL",
                                         "CONSTRAINT",       "TABLE ATTACH", "SEQUENCE OWNED BY",
                                         "CHECK CONSTRAINT", "SEQUENCE",     "INDEX",
                                         "TRIGGER",          "RULE",         "POLICY",
                                         "ROW SECURITY",     "STATISTICS",   "INDEX ATTACH"};
+    for (size_t i = 0; i < NSM_COUNT_OF(types); i++) {
+        if (strcmp(item->type, types[i]) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* Dump ids, while a definition's items are gone through in their order. */
+struct marks {
+    uint64_t *kept; /* tables that stood there before, and what is about them */
+    size_t n_kept;
+    uint64_t *indexes; /* also of constraints */
+    size_t n_indexes;
+};
+
+static bool needs_any(const struct nsm_pg_item *item, const uint64_t *ids, size_t n)
+{
+    for (size_t i = 0; i < item->n_needs; i++) {
+        if (is_in(item->needs[i], ids, n))
+            return true;
+    }
+    return false;
+}
+
+static bool is_kept(const struct nsm_pg_destination *state, const struct nsm_pg_item *item,
+                    const struct marks *marks)
+{
     if (strcmp(item->type, "TABLE") == 0)
         return is_kept_table(state, item);
     if (strcmp(item->type, "FK CONSTRAINT") == 0)
         return is_kept_foreign_key(state, item);
-    bool is_about = false;
-    for (size_t i = 0; i < NSM_COUNT_OF(about) && !is_about; i++)
-        is_about = strcmp(item->type, about[i]) == 0;
-    for (size_t i = 0; is_about && i < item->n_needs; i++) {
-        if (is_in(item->needs[i], kept, n_kept))
-            return true;
+    return is_about(item) && needs_any(item, marks->kept, marks->n_kept);
+}
+
+/* Whether an item ties a partition, or its index, to a parent that was not selected: then of the two
+ * that it needs, the archive has only the one. The partition becomes a table of its own. */
+static bool is_orphan(const struct nsm_pg_item *item, const struct marks *marks)
+{
+    const bool is_index = strcmp(item->type, "INDEX ATTACH") == 0;
+    uint64_t first = 0;
+    if (!is_index && strcmp(item->type, "TABLE ATTACH") != 0)
+        return false;
+    for (size_t i = 0; i < item->n_needs; i++) {
+        const uint64_t id = item->needs[i];
+        if (is_index && !is_in(id, marks->indexes, marks->n_indexes))
+            continue;
+        if (first && id != first)
+            return false;
+        first = id;
     }
-    return false;
+    return true;
+}
+
+static void mark(const struct nsm_pg_destination *state, struct nsm_pg_item *item,
+                 struct marks *marks)
+{
+    item->is_left_out = is_kept(state, item, marks);
+    if (item->is_left_out)
+        marks->kept[marks->n_kept++] = item->dump_id;
+    else
+        item->is_left_out = is_orphan(item, marks);
+}
+
+struct nsm_error *nsm_pg_definition_load(const struct nsm_destination *destination,
+                                         struct nsm_context *ctx, const char *archive,
+                                         struct nsm_arena *arena, struct nsm_pg_definition *ret)
+{
+    const struct nsm_pg_destination *const state = destination->state;
+    struct nsm_pg_restore_request request = {
+        .archive = archive,
+        .section = "pre-data",
+        .keeps_owners = state->is_superuser,
+    };
+    NSM_TRY_WRAP(nsm_pg_restore_script(ctx, &request, arena, &ret->before), "read the definitions");
+    request.section = "post-data";
+    NSM_TRY_WRAP(nsm_pg_restore_script(ctx, &request, arena, &ret->after), "read the definitions");
+    const size_t n = ret->before.n_items + ret->after.n_items;
+    struct marks marks = {
+        .kept = nsm_arena_calloc(arena, n, sizeof(uint64_t)),
+        .indexes = nsm_arena_calloc(arena, n, sizeof(uint64_t)),
+    };
+    for (size_t i = 0; i < ret->after.n_items; i++) {
+        const struct nsm_pg_item *const item = &ret->after.items[i];
+        if (strcmp(item->type, "INDEX") == 0 || strcmp(item->type, "CONSTRAINT") == 0)
+            marks.indexes[marks.n_indexes++] = item->dump_id;
+    }
+    for (size_t i = 0; i < ret->before.n_items; i++)
+        mark(state, &ret->before.items[i], &marks);
+    for (size_t i = 0; i < ret->after.n_items; i++)
+        mark(state, &ret->after.items[i], &marks);
+    return NULL;
 }

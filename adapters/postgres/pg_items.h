@@ -15,9 +15,15 @@ struct nsm_error *nsm_pg_run_item(struct nsm_pg_conn *conn, struct nsm_context *
                                   const struct nsm_destination *destination,
                                   const struct nsm_pg_item *item) NSM_MUST_USE;
 
-/* Whether an item is a table that stood there before and is kept, or is about one; `kept` are the
- * dump ids of those that were found to be, in the order of the archive. */
-bool nsm_pg_item_is_kept(const struct nsm_pg_destination *state, const struct nsm_pg_item *item,
-                         const uint64_t *kept, size_t n_kept);
+/* The items of both sections, in their order; those that are not to be run are marked: tables that stood
+ * there before and are kept, what is about them, and the ties of partitions to parents that were not
+ * selected. All lies in the arena. */
+struct nsm_pg_definition {
+    struct nsm_pg_script before, after; /* the rows */
+};
+struct nsm_error *nsm_pg_definition_load(const struct nsm_destination *destination,
+                                         struct nsm_context *ctx, const char *archive,
+                                         struct nsm_arena *arena, struct nsm_pg_definition *ret)
+    NSM_MUST_USE;
 
 #endif

@@ -49,7 +49,8 @@ static struct nsm_error *name_target(struct nsm_destination *destination,
     if (nsm_pg_is_system_schema(target->to.schema))
         return nsm_error_new(NSM_E_INVALID, "schema %s is the server's or nsmigrate's own",
                              target->to.schema);
-    if (strlen(target->to.name) > 63 || strlen(target->to.schema) > 63)
+    if (strlen(target->to.name) > NSM_PG_NAME_BYTES ||
+        strlen(target->to.schema) > NSM_PG_NAME_BYTES)
         REFUSE(destination,
                "%s.%s: a name in PostgreSQL has at most 63 bytes; give another with table or "
                "schema",

@@ -8,11 +8,14 @@
 
 #include "adapters/postgres/pg_target.h"
 
+/* The server cuts longer names in silence (NAMEDATALEN). */
+#define NSM_PG_NAME_BYTES 63
+
 /* Adds a finding to a destination. */
 #define REFUSE(destination, ...) \
- nsm_findings_add(&(destination)->target.findings, NSM_FINDING_REFUSAL, "", 1, __VA_ARGS__)
+    nsm_findings_add(&(destination)->target.findings, NSM_FINDING_REFUSAL, "", 1, __VA_ARGS__)
 #define NOTE(destination, ...) \
- nsm_findings_add(&(destination)->target.findings, NSM_FINDING_NOTE, "", 1, __VA_ARGS__)
+    nsm_findings_add(&(destination)->target.findings, NSM_FINDING_NOTE, "", 1, __VA_ARGS__)
 
 bool nsm_pg_is_from_postgres(const struct nsm_destination *destination);
 /* What survey left, when the source is a Postgres that the core shows; else NULL. */

@@ -72,32 +72,31 @@ static struct nsm_error *rename_schema(const struct preparation *preparation, co
 
 /* ---- the definition ---- */
 
-static struct nsm_error *run_script(const struct preparation *preparation, const char *archive,
-                                    const char *section)
+static struct nsm_error *run_script(const struct preparation *preparation,
+                                    const struct nsm_pg_script *script)
 {
-    struct nsm_arena arena NSM_CLEANUP(nsm_arena_release) = NSM_ARENA_INIT;
-    struct nsm_pg_script script = {0};
-    const struct nsm_pg_restore_request request = {
-        .archive = archive,
-        .section = section,
-        .keeps_owners = preparation->state->is_superuser,
-    };
-    NSM_TRY_WRAP(nsm_pg_restore_script(preparation->ctx, &request, &arena, &script),
-                 "read the definitions");
-    uint64_t *kept NSM_CLEANUP(nsm_freep) = nsm_xcalloc(script.n_items + 1, sizeof(*kept));
-    size_t n_kept = 0;
-    for (size_t i = 0; i < script.n_items; i++) {
-        const struct nsm_pg_item *const item = &script.items[i];
-        if (nsm_pg_item_is_kept(preparation->state, item, kept, n_kept)) {
-            kept[n_kept++] = item->dump_id;
+    for (size_t i = 0; i < script->n_items; i++) {
+        const struct nsm_pg_item *const item = &script->items[i];
+        if (item->is_left_out)
             continue;
-        }
         if (strcmp(item->type, "SCHEMA") == 0)
             NSM_TRY(make_schema(preparation, item->name));
         NSM_TRY(
             nsm_pg_run_item(preparation->conn, preparation->ctx, preparation->destination, item));
     }
     return NULL;
+}
+
+/* What comes after the rows is tried on the empty tables and taken back: what is missing for it, a
+ * table that a foreign key refers to, a trigger's function, must be known before hours of copying. */
+static struct nsm_error *rehearse(const struct preparation *preparation,
+                                  const struct nsm_pg_script *script)
+{
+    NSM_TRY(nsm_pg_exec(preparation->conn, preparation->ctx, "SAVEPOINT nsmigrate_rehearsal"));
+    NSM_TRY(run_script(preparation, script));
+    return nsm_pg_exec(preparation->conn, preparation->ctx,
+                       "ROLLBACK TO SAVEPOINT nsmigrate_rehearsal;"
+                       " RELEASE SAVEPOINT nsmigrate_rehearsal");
 }
 
 /* A definition of single tables does not bring their schemas. */
@@ -113,6 +112,22 @@ static struct nsm_error *make_schemas(const struct preparation *preparation)
             NSM_TRY(make_schema(preparation, schema));
     }
     return NULL;
+}
+
+static struct nsm_error *load(const struct preparation *preparation, const char *archive,
+                              struct nsm_arena *arena, struct nsm_pg_definition *ret)
+{
+    return nsm_pg_definition_load(preparation->destination, preparation->ctx, archive, arena, ret);
+}
+
+static struct nsm_error *make_defined(const struct preparation *preparation, const char *archive)
+{
+    struct nsm_arena arena NSM_CLEANUP(nsm_arena_release) = NSM_ARENA_INIT;
+    struct nsm_pg_definition definition = {0};
+    NSM_TRY(load(preparation, archive, &arena, &definition));
+    NSM_TRY(make_schemas(preparation));
+    NSM_TRY(run_script(preparation, &definition.before));
+    return rehearse(preparation, &definition.after);
 }
 
 /* ---- a rename ---- */
@@ -234,14 +249,16 @@ static struct nsm_error *settle(const struct preparation *preparation, bool is_s
  */
 static struct nsm_error *make_templates(const struct preparation *preparation)
 {
-    const char *const archive = preparation->destination->definition;
+    struct nsm_arena arena NSM_CLEANUP(nsm_arena_release) = NSM_ARENA_INIT;
+    struct nsm_pg_definition definition = {0};
+    NSM_TRY(load(preparation, preparation->destination->definition, &arena, &definition));
     bool is_standing = false;
     NSM_TRY(has_schema(preparation, preparation->from_schema, &is_standing));
     if (is_standing)
         NSM_TRY(rename_schema(preparation, preparation->from_schema, ASIDE_SCHEMA));
     NSM_TRY(make_schema(preparation, preparation->from_schema));
-    NSM_TRY(run_script(preparation, archive, "pre-data"));
-    NSM_TRY(run_script(preparation, archive, "post-data"));
+    NSM_TRY(run_script(preparation, &definition.before));
+    NSM_TRY(run_script(preparation, &definition.after));
     NSM_TRY(rename_tables(preparation));
     NSM_TRY(settle(preparation, is_standing));
     return note_template(preparation, "");
@@ -268,16 +285,11 @@ static struct nsm_pg_name *renamed_tables(const struct preparation *preparation,
     size_t n = 0;
     for (size_t i = 0; i < source->n_relations; i++) {
         struct nsm_pg_name name = {preparation->to_schema, source->relations[i].name};
-        bool is_kept = false;
         for (size_t k = 0; k < state->n_tables; k++) {
-            if (strcmp(state->tables[k].from.name, name.name) != 0)
-                continue;
-            is_kept = state->tables[k].is_kept;
-            name = state->tables[k].to;
-            break;
+            if (strcmp(state->tables[k].from.name, source->relations[i].name) == 0)
+                name = state->tables[k].to;
         }
-        if (!is_kept)
-            names[n++] = name;
+        names[n++] = name;
     }
     *ret_n = n;
     return names;
@@ -429,8 +441,7 @@ static struct nsm_error *make_objects(const struct preparation *preparation, boo
     *ret_is_template = preparation->from_schema != NULL;
     if (*ret_is_template)
         return make_templates(preparation);
-    NSM_TRY(make_schemas(preparation));
-    return run_script(preparation, destination->definition, "pre-data");
+    return make_defined(preparation, destination->definition);
 }
 
 static struct nsm_error *replace_templates(const struct preparation *preparation)
@@ -440,8 +451,7 @@ static struct nsm_error *replace_templates(const struct preparation *preparation
     NSM_TRY(dump_templates(preparation, path));
     NSM_TRY(begin(preparation));
     NSM_TRY(drop_templates(preparation));
-    NSM_TRY(make_schemas(preparation));
-    NSM_TRY(run_script(preparation, path, "pre-data"));
+    NSM_TRY(make_defined(preparation, path));
     return finish(preparation);
 }
 

@@ -24,6 +24,7 @@ struct nsm_pg_item {
     const char *title;                /* the whole line: name, type, schema, owner */
     struct nsm_str sql;               /* without what follows */
     struct nsm_str owner_sql;         /* ALTER ... OWNER TO ...; or empty */
+    bool is_left_out;                 /* false; for who runs the items */
 };
 
 struct nsm_pg_script {

@@ -28,6 +28,11 @@ struct nsm_pg_sequence {
     bool is_called;
 };
 
+struct nsm_pg_outside {
+    const char *from, *key; /* the table and its foreign key, for people */
+    const char *to;         /* quoted */
+};
+
 struct nsm_pg_source {
     struct nsm_arena arena;
     struct nsm_pg_selection selection;
@@ -46,6 +51,8 @@ struct nsm_pg_source {
     const char **type_names; /* of a user's or an extension's types outside of the schema that is
                                 copied whole: the destination must have them */
     size_t n_type_names;
+    struct nsm_pg_outside *outside; /* what foreign keys refer to and the selection has not */
+    size_t n_outside;
     const char **owners; /* roles that own what is copied */
     size_t n_owners;
     const char *identity; /* of server and database */

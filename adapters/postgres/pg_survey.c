@@ -78,7 +78,8 @@ static void add_parts(const struct survey *survey, struct nsm_source *source, si
 
 /* ---- what can't be carried ---- */
 
-static void add_table_findings(struct nsm_source *source, const struct nsm_pg_relation *relation)
+static void add_table_findings(const struct survey *survey, struct nsm_source *source,
+                               const struct nsm_pg_relation *relation)
 {
     struct nsm_findings *const findings = &source->census.findings;
     if (!relation->is_readable)
@@ -90,13 +91,13 @@ static void add_table_findings(struct nsm_source *source, const struct nsm_pg_re
                          "row security hides rows of table %s.%s from this role: connect as its "
                          "owner, or as a role with BYPASSRLS",
                          relation->schema, relation->name);
-    if (relation->is_partition && source->written == NULL) {
-        const struct nsm_pg_source *const state = source->state;
-        if (state->selection.schema && relation->parent == NULL)
-            nsm_findings_add(findings, NSM_FINDING_NOTE, "", 1,
-                             "table %s.%s is a partition of a table outside of the selection",
-                             relation->schema, relation->name);
-    }
+    const bool has_parent =
+        relation->parent && survey->is_selected[relation->parent - survey->catalog.relations];
+    if (relation->is_partition && !source->written && !has_parent)
+        nsm_findings_add(findings, NSM_FINDING_NOTE, "", 1,
+                         "table %s.%s is a partition of a table that is not selected: it becomes a "
+                         "table of its own",
+                         relation->schema, relation->name);
 }
 
 static bool has_oid_column(const struct nsm_pg_relation *relation, const struct nsm_pg_types *types)
@@ -137,6 +138,25 @@ static void note_types(const struct survey *survey, struct nsm_source *source,
     }
 }
 
+/* Foreign keys to tables outside of the selection: those must stand at the destination. */
+static void note_outside(const struct survey *survey, struct nsm_source *source,
+                         const struct nsm_pg_relation *relation)
+{
+    struct nsm_pg_source *const state = source->state;
+    for (size_t i = 0; i < relation->n_references; i++) {
+        const struct nsm_pg_reference *const reference = &relation->references[i];
+        if (reference->to && survey->is_selected[reference->to - survey->catalog.relations])
+            continue;
+        struct nsm_buf to NSM_CLEANUP(nsm_buf_release) = NSM_BUF_TEXT;
+        nsm_pg_quote_qualified(&to, reference->to_schema, reference->to_name);
+        state->outside[state->n_outside++] = (struct nsm_pg_outside){
+            .from = nsm_arena_printf(&state->arena, "%s.%s", relation->schema, relation->name),
+            .key = nsm_arena_strdup(&state->arena, reference->name),
+            .to = nsm_arena_copy(&state->arena, nsm_buf_view(&to)).ptr,
+        };
+    }
+}
+
 static void note_owner(struct nsm_pg_source *state, const char *owner)
 {
     for (size_t i = 0; i < state->n_owners; i++) {
@@ -160,8 +180,11 @@ static struct nsm_pg_name copy_name(struct nsm_arena *arena, const struct nsm_pg
 static void make_room(struct nsm_pg_source *state, const struct nsm_pg_relation *begin, size_t n)
 {
     size_t n_columns = 0;
-    for (size_t i = 0; i < n; i++)
+    size_t n_references = 0;
+    for (size_t i = 0; i < n; i++) {
         n_columns += begin[i].n_columns;
+        n_references += begin[i].n_references;
+    }
     struct nsm_arena *const arena = &state->arena;
     state->tables = nsm_arena_calloc(arena, n, sizeof(*state->tables));
     state->relations = nsm_arena_calloc(arena, n, sizeof(*state->relations));
@@ -170,6 +193,7 @@ static void make_room(struct nsm_pg_source *state, const struct nsm_pg_relation 
     state->others = nsm_arena_calloc(arena, n, sizeof(*state->others));
     state->matviews = nsm_arena_calloc(arena, n, sizeof(*state->matviews));
     state->type_names = nsm_arena_calloc(arena, n_columns, sizeof(*state->type_names));
+    state->outside = nsm_arena_calloc(arena, n_references, sizeof(*state->outside));
     state->owners = nsm_arena_calloc(arena, n, sizeof(*state->owners));
 }
 
@@ -186,10 +210,11 @@ static void add_selected(struct survey *survey, struct nsm_source *source,
     }
     state->relations[state->n_relations++] = copy_name(&state->arena, relation);
     note_types(survey, source, relation);
+    note_outside(survey, source, relation);
     note_owner(state, relation->owner);
     if (relation->kind != 'r')
         return;
-    add_table_findings(source, relation);
+    add_table_findings(survey, source, relation);
     if (survey->catalog.n_large_objects && has_oid_column(relation, &survey->catalog.types))
         nsm_findings_add(&source->census.findings, NSM_FINDING_LOSS, "large-objects", 1,
                          "table %s.%s has a column of type oid that may point to large objects, "
@@ -324,7 +349,7 @@ static struct nsm_error *survey_written(struct survey *survey, struct nsm_source
         if (!relation || relation->kind != 'r')
             return nsm_error_new(NSM_E_NOTFOUND, "table %s.%s does not exist in database %s",
                                  target->schema, target->name, survey->catalog.database);
-        add_table_findings(source, relation);
+        add_table_findings(survey, source, relation);
         add_object(survey, source, relation);
         copy_target_columns(source, i, target, &written->shape->objects[i]);
     }

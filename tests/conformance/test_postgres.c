@@ -304,6 +304,38 @@ static void test_partitions(void **state)
     pg_drive_release(&drive);
 }
 
+/* Parts of a tree of partitions, without its root. */
+static void test_partitions_alone(void **state)
+{
+    const struct pg_fixture *const fixture = *state;
+    struct pg_drive drive;
+    pg_server_exec(
+        fixture->server, fixture->from,
+        "CREATE TABLE root (a int, b int, PRIMARY KEY (a, b)) PARTITION BY LIST (a);"
+        "CREATE TABLE leaf PARTITION OF root FOR VALUES IN (1);"
+        "CREATE TABLE branch PARTITION OF root FOR VALUES IN (2) PARTITION BY LIST (b);"
+        "CREATE TABLE twig PARTITION OF branch FOR VALUES IN (1); CREATE INDEX ON root (b);"
+        "INSERT INTO root VALUES (1, 7), (2, 1)");
+    pg_drive_init(&drive, fixture->from_url,
+                  (const char *const[]){"tables=leaf", "tables=branch", NULL}, fixture->to_url,
+                  NULL);
+    pg_check_ok(pg_drive_run(&drive));
+    assert_int_equal(pg_drive_count(&drive.source.census.findings, NSM_FINDING_NOTE,
+                                    "public.leaf is a partition of a table that is not selected"),
+                     1);
+    pg_check_value(
+        fixture, fixture->to,
+        "SELECT string_agg(relname || relispartition, ',' ORDER BY relname) FROM pg_class"
+        " WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p')",
+        "branchfalse,leaffalse,twigtrue");
+    pg_check_value(fixture, fixture->to,
+                   "SELECT bool_and(indisvalid) || ',' || count(*) FROM pg_index i JOIN pg_class c"
+                   " ON c.oid = i.indexrelid WHERE relnamespace = 'public'::regnamespace",
+                   "true,6");
+    pg_check_value(fixture, fixture->to, "SELECT b FROM branch", "1");
+    pg_drive_release(&drive);
+}
+
 /* ---- types ---- */
 
 static const char all_types[] =
@@ -400,7 +432,7 @@ static void test_canonical_types(void **state)
 }
 
 #define WITH_DATABASES(test) \
- cmocka_unit_test_setup_teardown(test, pg_fixture_setup, pg_fixture_teardown)
+    cmocka_unit_test_setup_teardown(test, pg_fixture_setup, pg_fixture_teardown)
 
 int main(void)
 {
@@ -415,6 +447,7 @@ int main(void)
         WITH_DATABASES(test_tables_in_parts),
         WITH_DATABASES(test_where),
         WITH_DATABASES(test_partitions),
+        WITH_DATABASES(test_partitions_alone),
         WITH_DATABASES(test_types_raw),
         WITH_DATABASES(test_types_as_records),
         WITH_DATABASES(test_canonical_types),

@@ -282,6 +282,61 @@ static void test_missing_type(void **state)
     pg_drive_release(&drive);
 }
 
+/* A foreign key's other table is missed in preview; whatever else is missing for what comes after the
+ * rows, before the first row. */
+static void test_missing_neighbours(void **state)
+{
+    const struct pg_fixture *const fixture = *state;
+    struct pg_drive drive;
+    pg_server_exec(fixture->server, fixture->from, shop);
+    pg_server_exec(fixture->server, fixture->from,
+                   "CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS"
+                   " 'BEGIN RETURN NEW; END';"
+                   "CREATE TRIGGER t BEFORE INSERT ON shop.item EXECUTE FUNCTION f()");
+    pg_drive_init(&drive, fixture->from_url, (const char *const[]){"table=shop.sale", NULL},
+                  fixture->to_url, NULL);
+    pg_check_ok(pg_drive_survey(&drive));
+    assert_int_equal(count_target(&drive, NSM_FINDING_REFUSAL,
+                                  "foreign key sale_item_fkey of table shop.sale refers to table "
+                                  "\"shop\".\"item\""),
+                     1);
+    pg_check_error(pg_drive_prepare(&drive), NSM_E_NOTFOUND, "make FK CONSTRAINT shop.sale");
+    pg_drive_release(&drive);
+    pg_drive_init(&drive, fixture->from_url, (const char *const[]){"tables=shop.*", NULL},
+                  fixture->to_url, NULL);
+    pg_check_ok(pg_drive_survey(&drive));
+    assert_int_equal(count_target(&drive, NSM_FINDING_REFUSAL, NULL), 0);
+    pg_check_error(pg_drive_prepare(&drive), NSM_E_INVALID, "make TRIGGER shop.item t");
+    pg_check_value(fixture, fixture->to, "SELECT to_regnamespace('shop') IS NULL", "t");
+    pg_drive_release(&drive);
+}
+
+/* Merge into tables under other names: all of them stand, or none. */
+static void test_merge_renamed(void **state)
+{
+    const struct pg_fixture *const fixture = *state;
+    struct pg_drive drive;
+    pg_server_exec(fixture->server, fixture->from, shop);
+    pg_server_exec(fixture->server, fixture->to, standing_item);
+    pg_server_exec(fixture->server, fixture->to, "ALTER SCHEMA shop RENAME TO s2");
+    pg_drive_init(&drive, fixture->from_url, (const char *const[]){"tables=shop.*", NULL},
+                  fixture->to_url, (const char *const[]){"schema=s2", NULL});
+    drive.destination.if_exists = NSM_IF_EXISTS_MERGE;
+    pg_check_ok(pg_drive_survey(&drive));
+    assert_int_equal(count_target(&drive, NSM_FINDING_REFUSAL, "of the 2 tables"), 1);
+    pg_server_exec(fixture->server, fixture->to,
+                   "CREATE TABLE s2.sale (id int PRIMARY KEY, item int)");
+    pg_check_ok(pg_drive_survey(&drive));
+    assert_int_equal(count_target(&drive, NSM_FINDING_REFUSAL, NULL), 0);
+    pg_check_ok(pg_drive_prepare(&drive));
+    pg_check_ok(pg_drive_copy(&drive));
+    pg_check_ok(pg_drive_finish(&drive));
+    pg_check_value(fixture, fixture->to, "SELECT count(*) FROM s2.item", "15");
+    pg_check_value(fixture, fixture->to, "SELECT count(*) FROM s2.sale", "10");
+    pg_check_value(fixture, fixture->to, "SELECT to_regnamespace('shop') IS NULL", "t");
+    pg_drive_release(&drive);
+}
+
 static void test_losses(void **state)
 {
     const struct pg_fixture *const fixture = *state;
@@ -389,7 +444,7 @@ static void test_check(void **state)
 }
 
 #define WITH_DATABASES(test) \
- cmocka_unit_test_setup_teardown(test, pg_fixture_setup, pg_fixture_teardown)
+    cmocka_unit_test_setup_teardown(test, pg_fixture_setup, pg_fixture_teardown)
 
 int main(void)
 {
@@ -406,6 +461,8 @@ int main(void)
         WITH_DATABASES(test_ordinary_role),
         WITH_DATABASES(test_owners),
         WITH_DATABASES(test_missing_type),
+        WITH_DATABASES(test_missing_neighbours),
+        WITH_DATABASES(test_merge_renamed),
         WITH_DATABASES(test_losses),
         WITH_DATABASES(test_selections),
         WITH_DATABASES(test_list),
