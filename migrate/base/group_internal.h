@@ -72,7 +72,7 @@ struct nsm_group {
     struct nsm_waker waker; /* of slot_free, for submitters when the context ends */
     nsm_thread_maker_fn *make_thread;
     /* The groups within whose tasks this one was made; compared, never followed. */
-    const struct nsm_group **outer;
+    const void **outer;
     size_t n_outer;
     atomic_size_t limit;
     struct nsm_group_record *chunks[NSM_GROUP_N_CHUNKS];

@@ -22,7 +22,7 @@ struct frame {
 };
 static _Thread_local const struct frame *current_frame;
 
-static bool has_outer(const struct nsm_group *group, const struct nsm_group *outer)
+static bool has_outer(const struct nsm_group *group, const void *outer)
 {
     for (size_t i = 0; i < group->n_outer; i++)
         if (group->outer[i] == outer)
@@ -38,7 +38,7 @@ bool nsm_group_is_within(const struct nsm_group *group)
     return false;
 }
 
-static void add_outer(struct nsm_group *group, const struct nsm_group *outer, size_t *cap)
+static void add_outer(struct nsm_group *group, const void *outer, size_t *cap)
 {
     if (has_outer(group, outer))
         return;

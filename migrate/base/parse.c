@@ -151,7 +151,11 @@ static bool parse_quantity(struct nsm_str text, const struct unit *units, size_t
 bool nsm_parse_duration_ms(struct nsm_str text, int64_t *ret_ms)
 {
     static const struct unit units[] = {
-        {"ms", 1}, {"s", 1000}, {"m", 60 * 1000}, {"h", 3600 * 1000}, {"d", 24 * 3600 * 1000},
+        {"ms", 1},
+        {"s", UINT64_C(1000)},
+        {"m", UINT64_C(60) * 1000},
+        {"h", UINT64_C(3600) * 1000},
+        {"d", UINT64_C(24) * 3600 * 1000},
     };
     uint64_t ms = 0;
     if (nsm_str_equals(text, NSM_STR_LIT("0"))) {
