@@ -100,6 +100,7 @@ void conf_run_begin(struct conf_run *run, struct conformance_fixture *fixture, c
 
 void conf_run_end(struct conf_run *run)
 {
+    nsm_arena_release(&run->finish.arena);
     run->adapter->close(run->backend);
     free(run->backend);
     nsm_context_free(run->ctx);
@@ -459,7 +460,7 @@ void conf_write_all(struct conf_run *run, struct nsm_destination *destination,
                     const struct conf_data *data, uint64_t first, uint64_t count)
 {
     struct conf_writing writing;
-    assert_ok(run->adapter->prepare(destination, run->ctx));
+    conf_prepare(run, destination);
     assert_ok(conf_writing_open(run, destination, NULL, &writing));
     for (uint64_t at = 0; at < count; at += 5) {
         conf_write_some(run, &writing, data, first + at, count - at < 5 ? count - at : 5);
@@ -469,17 +470,21 @@ void conf_write_all(struct conf_run *run, struct nsm_destination *destination,
     conf_writing_close(run, &writing);
 }
 
-void conf_finish(struct conf_run *run, struct nsm_destination *destination)
+void conf_prepare(struct conf_run *run, struct nsm_destination *destination)
 {
     const struct nsm_adapter *const adapter = run->adapter;
-    struct nsm_finish_plan plan = {0};
-    if (adapter->plan_finish) {
-        assert_ok(adapter->plan_finish(destination, run->ctx, &plan));
-        for (unsigned round = 0; round < 2; round++) { /* each is idempotent */
-            for (size_t i = 0; i < plan.n_steps; i++)
-                assert_ok(adapter->finish_step(destination, run->ctx, &plan.steps[i]));
-        }
-        nsm_arena_release(&plan.arena);
+    assert_ok(adapter->prepare(destination, run->ctx));
+    nsm_arena_release(&run->finish.arena);
+    run->finish = (struct nsm_finish_plan){0};
+    if (adapter->plan_finish)
+        assert_ok(adapter->plan_finish(destination, run->ctx, &run->finish));
+}
+
+void conf_finish(struct conf_run *run, struct nsm_destination *destination)
+{
+    for (unsigned round = 0; round < 2; round++) {
+        for (size_t i = 0; i < run->finish.n_steps; i++)
+            assert_ok(run->adapter->finish_step(destination, run->ctx, &run->finish.steps[i]));
     }
 }
 

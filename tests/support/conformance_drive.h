@@ -33,6 +33,7 @@ struct conf_run {
     struct nsm_backend *backend;
     struct nsm_settings *backend_settings, *source_settings, *destination_settings;
     char *work_dir;
+    struct nsm_finish_plan finish; /* made by conf_prepare() */
 };
 
 /* Records `first` to `first + count` of a made-up namespace, in the shape of the fixture. */
@@ -130,6 +131,8 @@ void conf_put_checkpoint(struct conf_run *run, struct conf_writing *writing, con
 /* The life of a destination up to its completion, with `count` records in batches of five. */
 void conf_write_all(struct conf_run *run, struct nsm_destination *destination,
                     const struct conf_data *data, uint64_t first, uint64_t count);
+/* And plans what conf_finish() does, as the core does it: before the rows. */
+void conf_prepare(struct conf_run *run, struct nsm_destination *destination);
 /* All finish steps, twice. */
 void conf_finish(struct conf_run *run, struct nsm_destination *destination);
 /* Twice. */

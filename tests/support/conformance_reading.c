@@ -278,7 +278,7 @@ static void cancellation_ends_each_operation(void **state)
         conf_destination_init(&destination, &run, &data, NSM_IF_EXISTS_REPLACE);
         assert_ok(conf_inspect(&run, &destination));
         allow_canceled(run.adapter->prepare(&destination, canceled));
-        assert_ok(run.adapter->prepare(&destination, run.ctx));
+        conf_prepare(&run, &destination);
         cancel_writing(&run, &destination, &data, canceled);
         conf_write_all(&run, &destination, &data, 0, 10); /* the next run of it goes through */
         conf_finish(&run, &destination);

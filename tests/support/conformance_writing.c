@@ -55,7 +55,7 @@ static void uncommitted_is_mended(void **state)
     conf_run_begin(&run, fixture, "run");
     conf_destination_init(&destination, &run, &data, NSM_IF_EXISTS_FAIL);
     assert_ok(conf_inspect(&run, &destination));
-    assert_ok(run.adapter->prepare(&destination, run.ctx));
+    conf_prepare(&run, &destination);
 
     assert_ok(conf_writing_open(&run, &destination, NULL, &writing)); /* none at all */
     conf_write_some(&run, &writing, &data, 0, 7);
@@ -100,7 +100,7 @@ static void prepare_takes_up(void **state)
     conf_run_begin(&run, fixture, "run");
     conf_destination_init(&destination, &run, &data, NSM_IF_EXISTS_REPLACE);
     assert_ok(conf_inspect(&run, &destination));
-    assert_ok(run.adapter->prepare(&destination, run.ctx));
+    conf_prepare(&run, &destination);
     assert_ok(conf_writing_open(&run, &destination, NULL, &writing));
     conf_write_some(&run, &writing, &data, 0, 8);
     conf_put_checkpoint(&run, &writing, "t\0\xff!", false);
@@ -114,7 +114,7 @@ static void prepare_takes_up(void **state)
     destination.is_ours = true;
     assert_ok(conf_inspect(&run, &destination));
     assert_int_equal(conf_count_findings(&destination, NSM_FINDING_CONFLICT), 0);
-    assert_ok(run.adapter->prepare(&destination, run.ctx));
+    conf_prepare(&run, &destination);
     assert_ok(conf_writing_open(&run, &destination, &last, &writing));
     conf_write_some(&run, &writing, &data, 8, 4);
     conf_put_checkpoint(&run, &writing, NULL, true);
@@ -171,7 +171,7 @@ static void checkpoints_are_kept(void **state)
     assert_int_equal(load(&run, &loaded), 0); /* nothing there yet, not even the store's file */
     conf_destination_init(&destination, &run, &data, NSM_IF_EXISTS_FAIL);
     assert_ok(conf_inspect(&run, &destination));
-    assert_ok(run.adapter->prepare(&destination, run.ctx));
+    conf_prepare(&run, &destination);
     assert_int_equal(load(&run, &loaded), 0);
     assert_ok(conf_writing_open(&run, &destination, NULL, &writing));
     conf_write_some(&run, &writing, &data, 0, 5);
@@ -238,7 +238,7 @@ static void empty_object_stands(void **state)
     conf_run_begin(&run, fixture, "run");
     conf_destination_init(&destination, &run, &data, NSM_IF_EXISTS_FAIL);
     assert_ok(conf_inspect(&run, &destination));
-    assert_ok(run.adapter->prepare(&destination, run.ctx));
+    conf_prepare(&run, &destination);
     conf_finish(&run, &destination);
     conf_source_init(&source, &run, &destination);
     assert_ok(conf_survey(&run, &source));
@@ -376,7 +376,7 @@ static void skip_counts(void **state)
         conf_data_add(&data, &destination.target.objects[0], 5, 5, &batch);
         const uint64_t n_standing = batch.n_records;
         nsm_batch_release(&batch);
-        assert_ok(run.adapter->prepare(&destination, run.ctx));
+        conf_prepare(&run, &destination);
         assert_ok(conf_writing_open(&run, &destination, NULL, &writing));
         conf_write_some(&run, &writing, &data, 5, 10);
         conf_put_checkpoint(&run, &writing, NULL, true);
