@@ -26,8 +26,10 @@ struct bucket {
     bool is_open;   /* differs, and was not collected yet */
 };
 
+/* A record, or what all records of one key on one side come to. */
 struct entry {
-    struct nsm_hash key, record;
+    struct nsm_hash key;
+    struct nsm_digest sum;
 };
 
 struct entries {
@@ -145,7 +147,37 @@ static size_t bucket_of(struct nsm_hash key)
 static void sum_entry(struct nsm_compare *compare, enum nsm_compare_side side,
                       const struct entry *entry)
 {
-    nsm_digest_add_hash(&compare->buckets[bucket_of(entry->key)].sides[side], entry->record);
+    nsm_digest_merge(&compare->buckets[bucket_of(entry->key)].sides[side], &entry->sum);
+}
+
+static int compare_hashes(const struct nsm_hash *a, const struct nsm_hash *b)
+{
+    if (a->high != b->high)
+        return a->high < b->high ? -1 : 1;
+    return (a->low > b->low) - (a->low < b->low);
+}
+
+static int by_key(const void *a, const void *b)
+{
+    const struct entry *const left = a;
+    const struct entry *const right = b;
+    return compare_hashes(&left->key, &right->key);
+}
+
+/* Sorts by key, and makes one entry of all that have the same: equal rows of a table without a key, slices of a big key. */
+static void fold(struct entries *entries)
+{
+    size_t n = 0;
+    if (entries->n > 0)
+        qsort(entries->items, entries->n, sizeof(struct entry), by_key);
+    for (size_t at = 0; at < entries->n; at++) {
+        const struct entry *const entry = &entries->items[at];
+        if (n > 0 && by_key(&entries->items[n - 1], entry) == 0)
+            nsm_digest_merge(&entries->items[n - 1].sum, &entry->sum);
+        else
+            entries->items[n++] = *entry;
+    }
+    entries->n = n;
 }
 
 static void collect_entry(struct nsm_compare *compare, enum nsm_compare_side side,
@@ -154,15 +186,11 @@ static void collect_entry(struct nsm_compare *compare, enum nsm_compare_side sid
     if (!compare->buckets[bucket_of(entry->key)].is_chosen)
         return;
     struct entries *const entries = &compare->sides[side];
+    /* a key of more records than the capacity, all in one bucket, must not take memory for each */
+    if (entries->n == entries->cap && entries->n >= compare->capacity)
+        fold(entries);
     NSM_GROW(entries->items, entries->n, entries->cap);
     entries->items[entries->n++] = *entry;
-}
-
-static int compare_hashes(const struct nsm_hash *a, const struct nsm_hash *b)
-{
-    if (a->high != b->high)
-        return a->high < b->high ? -1 : 1;
-    return (a->low > b->low) - (a->low < b->low);
 }
 
 static int by_found_key(const void *a, const void *b)
@@ -191,8 +219,9 @@ static struct entry entry_of(const struct nsm_record *record,
 {
     struct entry entry = {
         .key = nsm_record_key_hash(record, object->object, object->skip_key_bytes),
-        .record = nsm_record_hash(record, object->skip_key_bytes, object->digest_flags),
     };
+    nsm_digest_add_hash(&entry.sum,
+                        nsm_record_hash(record, object->skip_key_bytes, object->digest_flags));
     /* the same key in two tables is two keys; the factor is 2^64 divided by the golden ratio */
     entry.key.high += object->index * UINT64_C(0x9e3779b97f4a7c15);
     return entry;
@@ -245,28 +274,13 @@ static bool is_bucket_different(const struct bucket *bucket)
            !nsm_digest_equals(&bucket->sides[0], &bucket->sides[1]);
 }
 
-static int by_key(const void *a, const void *b)
+/* The entry of that key at *at, which it then passes; NULL where the side has none. */
+static const struct nsm_digest *take(const struct entries *entries, size_t *at,
+                                     const struct nsm_hash *key)
 {
-    const struct entry *const left = a;
-    const struct entry *const right = b;
-    return compare_hashes(&left->key, &right->key);
-}
-
-/* All records of one key on one side: slices of a big key, or equal rows of a table without a key. */
-struct run {
-    struct nsm_digest sum;
-    size_t n;
-};
-
-static struct run take_run(const struct entries *entries, size_t *at, const struct nsm_hash *key)
-{
-    struct run run = {0};
-    while (*at < entries->n && compare_hashes(&entries->items[*at].key, key) == 0) {
-        nsm_digest_add_hash(&run.sum, entries->items[*at].record);
-        run.n++;
-        (*at)++;
-    }
-    return run;
+    if (*at == entries->n || compare_hashes(&entries->items[*at].key, key) != 0)
+        return NULL;
+    return &entries->items[(*at)++].sum;
 }
 
 static void note_difference(struct nsm_compare *compare, const struct nsm_hash *key, char mark,
@@ -279,26 +293,24 @@ static void note_difference(struct nsm_compare *compare, const struct nsm_hash *
     compare->found[compare->n_found++] = (struct found){.key = *key, .difference = {.mark = mark}};
 }
 
-static void judge(struct nsm_compare *compare, const struct nsm_hash *key, const struct run *source,
-                  const struct run *destination)
+/* NULL: nothing on that side. */
+static void judge(struct nsm_compare *compare, const struct nsm_hash *key,
+                  const struct nsm_digest *source, const struct nsm_digest *destination)
 {
     struct nsm_compare_result *const result = &compare->result;
-    if (destination->n == 0)
+    if (!destination)
         note_difference(compare, key, '+', &result->n_missing);
-    else if (source->n == 0 && compare->mode == NSM_COMPARE_EXACT)
+    else if (!source && compare->mode == NSM_COMPARE_EXACT)
         note_difference(compare, key, '-', &result->n_extra);
-    else if (source->n > 0 && compare->mode != NSM_COMPARE_SKIP &&
-             !nsm_digest_equals(&source->sum, &destination->sum))
+    else if (source && compare->mode != NSM_COMPARE_SKIP && !nsm_digest_equals(source, destination))
         note_difference(compare, key, '*', &result->n_different);
 }
 
 /* Merges the two sides of the buckets that were collected. */
 static void judge_collected(struct nsm_compare *compare)
 {
-    for (int side = 0; side < 2; side++) {
-        if (compare->sides[side].n > 0)
-            qsort(compare->sides[side].items, compare->sides[side].n, sizeof(struct entry), by_key);
-    }
+    fold(&compare->sides[NSM_COMPARE_SOURCE]);
+    fold(&compare->sides[NSM_COMPARE_DESTINATION]);
     const struct entries *const source = &compare->sides[NSM_COMPARE_SOURCE];
     const struct entries *const destination = &compare->sides[NSM_COMPARE_DESTINATION];
     size_t at_source = 0;
@@ -311,9 +323,9 @@ static void judge_collected(struct nsm_compare *compare)
             key = source->items[at_source].key;
         else
             key = destination->items[at_destination].key;
-        const struct run here = take_run(source, &at_source, &key);
-        const struct run there = take_run(destination, &at_destination, &key);
-        judge(compare, &key, &here, &there);
+        const struct nsm_digest *const here = take(source, &at_source, &key);
+        const struct nsm_digest *const there = take(destination, &at_destination, &key);
+        judge(compare, &key, here, there);
     }
     compare->sides[0].n = 0;
     compare->sides[1].n = 0;

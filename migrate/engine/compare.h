@@ -55,7 +55,7 @@ struct nsm_compare *nsm_compare_new(enum nsm_compare_mode mode, size_t max_named
 void nsm_compare_free(struct nsm_compare *compare);
 NSM_DEFINE_CLEANUP(struct nsm_compare, nsm_compare_free)
 
-/* How many records a pass of the middle kind keeps at most (default: a million, 32 MiB); for tests. Before the first pass. */
+/* How many records a pass of the middle kind keeps at most (default: a million, 40 MiB); for tests. Before the first pass. */
 void nsm_compare_set_capacity(struct nsm_compare *compare, size_t n_records);
 
 void nsm_compare_add(struct nsm_compare *compare, enum nsm_compare_side side,
