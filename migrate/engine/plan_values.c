@@ -157,15 +157,11 @@ static struct nsm_error *setting_error(const struct nsm_plan_loader *loader,
 }
 
 static struct nsm_error *set_text(struct nsm_plan_loader *loader, struct nsm_settings *settings,
-                                  const struct nsm_option *option, const struct nsm_yaml_node *node)
+                                  const struct nsm_option *option, const struct nsm_yaml_node *node,
+                                  const char *expected)
 {
-    NSM_CLEANUP(nsm_buf_release) struct nsm_buf expected = NSM_BUF_TEXT;
     struct nsm_str text = {0};
-    if (option->type == NSM_OPTION_LIST)
-        nsm_buf_append_cstr(&expected, "a string");
-    else
-        nsm_option_expected(option, &expected);
-    NSM_TRY(nsm_plan_text(loader, node, option->key, expected.ptr, &text));
+    NSM_TRY(nsm_plan_text(loader, node, option->key, expected, &text));
     return setting_error(loader, node, option, nsm_settings_set(settings, option->key, text));
 }
 
@@ -173,14 +169,17 @@ static struct nsm_error *set_value(struct nsm_plan_loader *loader, struct nsm_se
                                    const struct nsm_option *option,
                                    const struct nsm_yaml_node *node)
 {
-    if (option->type != NSM_OPTION_LIST || node->kind != NSM_YAML_SEQUENCE)
-        return set_text(loader, settings, option, node);
+    if (option->type != NSM_OPTION_LIST || node->kind != NSM_YAML_SEQUENCE) {
+        NSM_CLEANUP(nsm_buf_release) struct nsm_buf expected = NSM_BUF_TEXT;
+        nsm_option_expected(option, &expected);
+        return set_text(loader, settings, option, node, expected.ptr);
+    }
     if (node->n_children == 0)
         return nsm_yaml_error(loader->path, node->line, node->column,
                               "%s: expected at least one string; leave the key out for none",
                               option->key);
     for (size_t i = 0; i < node->n_children; i++)
-        NSM_TRY(set_text(loader, settings, option, node->children[i]));
+        NSM_TRY(set_text(loader, settings, option, node->children[i], "a string"));
     return NULL;
 }
 
