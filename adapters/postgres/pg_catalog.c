@@ -59,11 +59,11 @@ static struct nsm_error *load_schemas(struct nsm_pg_conn *conn, struct nsm_conte
     static const char sql[] =
         "SELECT n.oid, n.nspname, has_schema_privilege(n.oid, 'CREATE'),"
         " pg_has_role(n.nspowner, 'USAGE'),"
-        " (SELECT count(*) FROM pg_class c WHERE c.relnamespace = n.oid)"
-        " + (SELECT count(*) FROM pg_proc p WHERE p.pronamespace = n.oid)"
-        " + (SELECT count(*) FROM pg_type t WHERE t.typnamespace = n.oid) "
-        "FROM pg_namespace n WHERE " NOT_SYSTEM " AND ($1::text[] IS NULL OR n.nspname = ANY($1)) "
-        "ORDER BY n.nspname";
+        " COALESCE(o.n, 0) "
+        "FROM pg_namespace n LEFT JOIN (SELECT oid, count(*) AS n FROM ("
+        "  SELECT relnamespace FROM pg_class UNION ALL SELECT pronamespace FROM pg_proc"
+        "  UNION ALL SELECT typnamespace FROM pg_type) x(oid) GROUP BY oid) o ON o.oid = n.oid "
+        "WHERE " NOT_SYSTEM " AND ($1::text[] IS NULL OR n.nspname = ANY($1)) ORDER BY n.nspname";
     PGresult *result NSM_CLEANUP(nsm_pg_resultp) = NULL;
     NSM_TRY(nsm_pg_query(conn, ctx, sql, &schemas, 1, &result));
     const size_t n = (size_t)PQntuples(result);

@@ -27,7 +27,7 @@ static const char session_settings[] =
     "SET idle_in_transaction_session_timeout = 0; SET row_security = off; "
     "SET standard_conforming_strings = on; SET client_min_messages = error; "
     "SET lc_monetary = 'C'; SET default_transaction_isolation = 'read committed'; "
-    "SET synchronize_seqscans = off; SET xmloption = content";
+    "SET synchronize_seqscans = off; SET xmloption = content; SET jit = off";
 
 /* ---- the url ---- */
 

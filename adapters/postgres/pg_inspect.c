@@ -580,8 +580,7 @@ struct nsm_error *nsm_pg_inspect(struct nsm_backend *backend, struct nsm_context
     struct inspection inspection NSM_CLEANUP(inspection_release) = {.ctx = ctx};
     NSM_TRY(nsm_pg_acquire((struct nsm_pg_backend *)backend, ctx, &inspection.conn));
     for (size_t i = 0; i < n_destinations; i++)
-        NSM_TRY_WRAP(nsm_pg_name_targets(destinations[i]), "namespace %s",
-                     destinations[i]->namespace_name);
+        NSM_TRY(nsm_pg_name_targets(destinations[i]));
     NSM_TRY(nsm_pg_exec(inspection.conn, ctx, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"));
     NSM_TRY(load_catalog(&inspection, destinations, n_destinations));
     NSM_TRY(nsm_pg_state_load(inspection.conn, ctx, backend, &inspection.done));

@@ -7,12 +7,10 @@
 #include "adapters/postgres/pg_object.h"
 #include "adapters/postgres/pg_snapshot.h"
 #include "adapters/postgres/pg_text.h"
+#include "adapters/postgres/pg_values.h"
 #include "migrate/base/alloc.h"
 
-#define MAX_COUNTED_BYTES  ((uint64_t)1 << 20)
-#define MAX_COUNTED_TABLES 2000
-#define UNIONS_PER_QUERY   200
-#define MAX_PARTS          100000
+#define MAX_PARTS 100000
 
 /* ---- objects ---- */
 
@@ -22,7 +20,6 @@ struct survey {
     struct nsm_pg_conn *conn;
     struct nsm_pg_catalog catalog;
     bool *is_selected; /* a flag per relation of the catalog; all false between namespaces */
-    size_t n_counted;
 };
 
 static bool is_other_kind(const struct nsm_source *source)
@@ -360,97 +357,6 @@ static struct nsm_error *survey_written(struct survey *survey, struct nsm_source
     return NULL;
 }
 
-/* ---- values that are no catalog ---- */
-
-/* Reads the sequences of a namespace: they are under no snapshot, so what is read is never behind
- * the rows. */
-static struct nsm_error *read_sequences(struct survey *survey, struct nsm_pg_source *state,
-                                        size_t begin, size_t end)
-{
-    struct nsm_buf sql NSM_CLEANUP(nsm_buf_release) = NSM_BUF_TEXT;
-    for (size_t i = begin; i < end; i++) {
-        nsm_buf_printf(&sql, "%sSELECT %zu, last_value, is_called FROM ",
-                       i > begin ? " UNION ALL " : "", i);
-        nsm_pg_quote_qualified(&sql, state->sequences[i].name.schema,
-                               state->sequences[i].name.name);
-    }
-    PGresult *result NSM_CLEANUP(nsm_pg_resultp) = NULL;
-    NSM_TRY_WRAP(nsm_pg_query(survey->conn, survey->ctx, sql.ptr, NULL, 0, &result),
-                 "read the sequences");
-    for (int row = 0; row < PQntuples(result); row++) {
-        const size_t at = (size_t)nsm_pg_get_u64(result, row, 0);
-        if (at >= state->n_sequences)
-            continue;
-        state->sequences[at].last_value =
-            nsm_arena_strdup(&state->arena, PQgetvalue(result, row, 1));
-        state->sequences[at].is_called = nsm_pg_get_bool(result, row, 2);
-    }
-    return NULL;
-}
-
-static struct nsm_error *read_all_sequences(struct survey *survey, struct nsm_source *source)
-{
-    struct nsm_pg_source *const state = source->state;
-    if (is_other_kind(source) || (source->flags & NSM_SURVEY_COUNT_ONLY))
-        return NULL;
-    for (size_t begin = 0; begin < state->n_sequences; begin += UNIONS_PER_QUERY) {
-        const size_t end = begin + UNIONS_PER_QUERY < state->n_sequences ? begin + UNIONS_PER_QUERY
-                                                                         : state->n_sequences;
-        NSM_TRY(read_sequences(survey, state, begin, end));
-    }
-    return NULL;
-}
-
-/* Small tables are counted, because estimates of small tables that were never analyzed are poor and
- * the first thing a new user compares. */
-static bool is_counted(const struct nsm_source *source, const struct nsm_pg_source *state, size_t i,
-                       size_t block_bytes)
-{
-    const struct nsm_object *const object = &source->census.objects[i];
-    return !object->is_exact && state->tables[i].n_blocks * block_bytes <= MAX_COUNTED_BYTES &&
-           source->census.findings.n_items == 0 && !source->written;
-}
-
-static struct nsm_error *run_count(struct survey *survey, const char *sql,
-                                   struct nsm_source *source)
-{
-    PGresult *result NSM_CLEANUP(nsm_pg_resultp) = NULL;
-    NSM_TRY_WRAP(nsm_pg_query(survey->conn, survey->ctx, sql, NULL, 0, &result),
-                 "count the rows of small tables");
-    for (int row = 0; row < PQntuples(result); row++) {
-        const size_t at = (size_t)nsm_pg_get_u64(result, row, 0);
-        if (at >= source->census.n_objects)
-            continue;
-        source->census.objects[at].n_records = nsm_pg_get_u64(result, row, 1);
-        source->census.objects[at].is_exact = true;
-    }
-    return NULL;
-}
-
-static struct nsm_error *count_small(struct survey *survey, struct nsm_source *source)
-{
-    const struct nsm_pg_source *const state = source->state;
-    struct nsm_buf sql NSM_CLEANUP(nsm_buf_release) = NSM_BUF_TEXT;
-    size_t n = 0;
-    for (size_t i = 0; i < source->census.n_objects; i++) {
-        if (survey->n_counted >= MAX_COUNTED_TABLES ||
-            !is_counted(source, state, i, survey->catalog.block_bytes))
-            continue;
-        nsm_buf_printf(&sql, "%sSELECT %zu, count(*) FROM ONLY ", n ? " UNION ALL " : "", i);
-        nsm_pg_quote_qualified(&sql, source->census.objects[i].schema,
-                               source->census.objects[i].name);
-        if (state->selection.where)
-            nsm_buf_printf(&sql, " WHERE (%s\n)", state->selection.where);
-        survey->n_counted++;
-        if (++n < UNIONS_PER_QUERY)
-            continue;
-        NSM_TRY(run_count(survey, sql.ptr, source));
-        nsm_buf_clear(&sql);
-        n = 0;
-    }
-    return n ? run_count(survey, sql.ptr, source) : NULL;
-}
-
 /* ---- the pass ---- */
 
 static struct nsm_error *load_catalog(struct survey *survey, struct nsm_source **sources,
@@ -481,17 +387,15 @@ static struct nsm_error *load_catalog(struct survey *survey, struct nsm_source *
 
 static struct nsm_error *survey_one(struct survey *survey, struct nsm_source *source)
 {
-    if (source->written)
-        NSM_TRY(survey_written(survey, source));
-    else {
-        NSM_TRY(survey_selected(survey, source));
-        NSM_TRY(read_all_sequences(survey, source));
-        NSM_TRY(count_small(survey, source));
-    }
-    for (size_t i = 0; i < source->census.n_objects && !(source->flags & NSM_SURVEY_COUNT_ONLY);
-         i++)
+    return source->written ? survey_written(survey, source) : survey_selected(survey, source);
+}
+
+static void cut_parts(const struct survey *survey, struct nsm_source *source)
+{
+    if (source->flags & NSM_SURVEY_COUNT_ONLY)
+        return;
+    for (size_t i = 0; i < source->census.n_objects; i++)
         add_parts(survey, source, i);
-    return NULL;
 }
 
 static struct nsm_error *survey_all(struct survey *survey, struct nsm_source **sources,
@@ -501,7 +405,11 @@ static struct nsm_error *survey_all(struct survey *survey, struct nsm_source **s
     NSM_TRY(nsm_pg_begin_read(survey->conn, survey->ctx, snapshot_id));
     NSM_TRY(load_catalog(survey, sources, n_sources));
     for (size_t i = 0; i < n_sources; i++)
-        NSM_TRY_WRAP(survey_one(survey, sources[i]), "namespace %s", sources[i]->namespace_name);
+        NSM_TRY(survey_one(survey, sources[i]));
+    NSM_TRY(nsm_pg_read_values(survey->conn, survey->ctx, sources, n_sources,
+                               survey->catalog.block_bytes));
+    for (size_t i = 0; i < n_sources; i++)
+        cut_parts(survey, sources[i]);
     return nsm_pg_exec(survey->conn, survey->ctx, "COMMIT");
 }
 
@@ -518,9 +426,7 @@ static struct nsm_error *make_states(struct nsm_pg_backend *pg, struct nsm_conte
             continue;
         needs_snapshot = true;
         is_resumed = is_resumed || (sources[i]->flags & NSM_SURVEY_RESUME);
-        NSM_TRY_WRAP(
-            nsm_pg_selection_parse(&state->arena, sources[i]->selection, &state->selection),
-            "namespace %s", sources[i]->namespace_name);
+        NSM_TRY(nsm_pg_selection_parse(&state->arena, sources[i]->selection, &state->selection));
     }
     if (!needs_snapshot)
         return NULL;

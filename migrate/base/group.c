@@ -98,7 +98,7 @@ static void spin_for_slot(const struct nsm_group *group)
         SPINS = 100
     };
     for (int i = 0; i < SPINS && nsm_group_slots_in_use(group) >= group->limit; i++)
-        __builtin_ia32_pause();
+        nsm_group_spin();
 }
 
 /* With the lock. Returns also for no reason. */

@@ -110,6 +110,16 @@ struct nsm_group {
     size_t n_failed;
 };
 
+/* One look of many at a word that another core will change. */
+static inline void nsm_group_spin(void)
+{
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("yield");
+#endif
+}
+
 /* No task begins any more: the context was cancelled, asked to rest, or its deadline has passed. */
 bool nsm_group_is_ending(const struct nsm_group *group);
 

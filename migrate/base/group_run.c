@@ -344,7 +344,7 @@ static bool spin_for_task(const struct nsm_group *group)
     for (int i = 0; i < NSM_GROUP_SPINS; i++) {
         if (!is_queue_empty(group))
             return true;
-        __builtin_ia32_pause();
+        nsm_group_spin();
     }
     return false;
 }

@@ -321,6 +321,18 @@ static struct nsm_error *compare_sides(struct verify *verify, struct nsm_context
     return is_equal(verify) ? NULL : compare_by_key(verify, ctx);
 }
 
+struct survey_call {
+    struct verify *verify;
+    unsigned flags;
+};
+
+static struct nsm_error *survey_once(struct nsm_context *ctx, void *arg)
+{
+    const struct survey_call *const call = arg;
+    nsm_source_close(&call->verify->written); /* what an attempt before left */
+    return nsm_survey_written(call->verify->ns, ctx, call->flags, &call->verify->written);
+}
+
 struct nsm_error *nsm_verify_ns(struct nsm_ns *ns, struct nsm_context *ctx, unsigned flags)
 {
     struct verify verify = {
@@ -335,8 +347,11 @@ struct nsm_error *nsm_verify_ns(struct nsm_ns *ns, struct nsm_context *ctx, unsi
     struct nsm_digest *of_destination = nsm_xcalloc(n_objects + 1, sizeof(*of_destination));
     verify.of_source = of_source;
     verify.of_destination = of_destination;
-    struct nsm_error *error = nsm_survey_written(
-        ns, ctx, flags & NSM_VERIFY_AFTER_COPY ? NSM_SURVEY_SAME_KEYS : 0, &verify.written);
+    struct survey_call call = {
+        .verify = &verify,
+        .flags = flags & NSM_VERIFY_AFTER_COPY ? NSM_SURVEY_SAME_KEYS : 0,
+    };
+    struct nsm_error *error = nsm_attempt(ns->migration, ns, ctx, survey_once, &call);
     if (!error)
         error = compare_sides(&verify, ctx, flags);
     nsm_source_close(&verify.written);

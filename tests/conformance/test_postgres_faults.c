@@ -65,6 +65,39 @@ static void test_connect(void **state)
     check_fails("postgresql:///x?host=/nonexistent", NSM_E_UNAVAILABLE, "is the server running");
 }
 
+static char *tls_url(const struct pg_fixture *fixture, const char *database, const char *root)
+{
+    return nsm_xasprintf(
+        "postgresql://app:secret@127.0.0.1:%d/%s?sslmode=verify-full&sslrootcert=%s",
+        pg_server_port(fixture->server), database, root);
+}
+
+/* All connections, pg_dump's too, go by TLS when the url says so, and know whom they trust. */
+static void test_tls(void **state)
+{
+    const struct pg_fixture *const fixture = *state;
+    struct pg_drive drive;
+    struct nsm_health health = {0};
+    const char *const certificate = pg_server_use_tls(fixture->server);
+    char *from NSM_CLEANUP(nsm_freep) = tls_url(fixture, fixture->from, certificate);
+    char *to NSM_CLEANUP(nsm_freep) = tls_url(fixture, fixture->to, certificate);
+    char *untrusted NSM_CLEANUP(nsm_freep) = tls_url(fixture, fixture->to, "/none.pem");
+    char *grant NSM_CLEANUP(nsm_freep) = nsm_xasprintf(
+        "GRANT CREATE ON DATABASE %s TO app; GRANT CREATE ON SCHEMA public TO app", fixture->to);
+    check_fails(untrusted, NSM_E_AUTH, "sslrootcert");
+    pg_server_exec(fixture->server, fixture->from, rows);
+    pg_server_exec(fixture->server, fixture->from, "GRANT SELECT ON t TO app");
+    pg_server_exec(fixture->server, fixture->to, grant);
+    pg_drive_init(&drive, from, table_t, to, NULL);
+    pg_check_ok(adapter->check(&drive.from.base, drive.ctx, &health));
+    assert_non_null(strstr(health.details, "as app, primary, TLS"));
+    pg_check_ok(pg_drive_run(&drive));
+    pg_check_value(fixture, fixture->to, "SELECT count(*) FROM t", "20000");
+    nsm_findings_release(&health.findings);
+    nsm_arena_release(&health.arena);
+    pg_drive_release(&drive);
+}
+
 /* A server that takes the connection and says nothing. */
 static void test_silent_server(void **state)
 {
@@ -445,12 +478,19 @@ static void test_refused_row(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        WITH_DATABASES(test_connect),       WITH_DATABASES(test_silent_server),
-        WITH_DATABASES(test_cancel_query),  WITH_DATABASES(test_cancel_reader),
-        WITH_DATABASES(test_cancel_writer), WITH_DATABASES(test_cancel_definition),
-        WITH_DATABASES(test_killed_reader), WITH_DATABASES(test_killed_writer),
-        WITH_DATABASES(test_restart),       WITH_DATABASES(test_changed_under_the_copy),
-        WITH_DATABASES(test_lost_commit),   WITH_DATABASES(test_again),
+        WITH_DATABASES(test_connect),
+        WITH_DATABASES(test_tls),
+        WITH_DATABASES(test_silent_server),
+        WITH_DATABASES(test_cancel_query),
+        WITH_DATABASES(test_cancel_reader),
+        WITH_DATABASES(test_cancel_writer),
+        WITH_DATABASES(test_cancel_definition),
+        WITH_DATABASES(test_killed_reader),
+        WITH_DATABASES(test_killed_writer),
+        WITH_DATABASES(test_restart),
+        WITH_DATABASES(test_changed_under_the_copy),
+        WITH_DATABASES(test_lost_commit),
+        WITH_DATABASES(test_again),
         WITH_DATABASES(test_refused_row),
     };
     return cmocka_run_group_tests_name("postgres_faults", tests, pg_fixture_group_setup,

@@ -376,6 +376,16 @@ static void test_selections(void **state)
     survey_fails(fixture, "table=v", NSM_E_UNSUPPORTED, "public.v is a view");
     survey_fails(fixture, "table=a.b.c", NSM_E_INVALID, "expected schema.table");
     survey_fails(fixture, "schema=pg_catalog", NSM_E_INVALID, "server's or nsmigrate's own");
+    pg_server_exec(fixture->server, fixture->from,
+                   "CREATE TABLE small (a int); INSERT INTO small VALUES (1);"
+                   "CREATE TABLE large AS SELECT i AS a FROM generate_series(1, 100000) i");
+    for (int i = 0; i < 2; i++) {
+        pg_drive_init(&drive, fixture->from_url,
+                      (const char *const[]){i ? "table=large" : "table=small", "where=b > 1", NULL},
+                      fixture->to_url, NULL);
+        pg_check_error(pg_drive_survey(&drive), NSM_E_INVALID, "option where, for table public.");
+        pg_drive_release(&drive);
+    }
     pg_drive_init(&drive, fixture->from_url, (const char *const[]){"tables=void.*", NULL},
                   fixture->to_url, NULL);
     drive.has_definition = false;

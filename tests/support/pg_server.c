@@ -21,7 +21,7 @@
 #include "migrate/base/parse.h"
 
 struct pg_server {
-    char *dir, *data, *bin, *log;
+    char *dir, *data, *bin, *log, *certificate;
     int port;
     pid_t pid; /* 0: it does not run */
     uid_t uid; /* who runs it; 0: we ourselves are no root */
@@ -240,7 +240,42 @@ void pg_server_free(struct pg_server *server)
     free(server->data);
     free(server->bin);
     free(server->log);
+    free(server->certificate);
     free(server);
+}
+
+const char *pg_server_use_tls(struct pg_server *server)
+{
+    char *key NSM_CLEANUP(nsm_freep) = nsm_xasprintf("%s/server.key", server->dir);
+    char *config NSM_CLEANUP(nsm_freep) = nsm_xasprintf("%s/postgresql.conf", server->data);
+    server->certificate = nsm_xasprintf("%s/server.crt", server->dir);
+    const char *const argv[] = {"/usr/bin/openssl",
+                                "req",
+                                "-x509",
+                                "-newkey",
+                                "rsa:2048",
+                                "-nodes",
+                                "-days",
+                                "2",
+                                "-subj",
+                                "/CN=localhost",
+                                "-addext",
+                                "subjectAltName=DNS:localhost,IP:127.0.0.1",
+                                "-keyout",
+                                key,
+                                "-out",
+                                server->certificate,
+                                NULL};
+    if (run(server, argv) != 0) {
+        show_log(server);
+        FAIL("openssl made no certificate");
+    }
+    char *text NSM_CLEANUP(nsm_freep) = nsm_xasprintf(
+        "ssl = on\nssl_cert_file = '%s'\nssl_key_file = '%s'\n", server->certificate, key);
+    append_file(config, text);
+    pg_server_stop(server);
+    pg_server_start(server);
+    return server->certificate;
 }
 
 int pg_server_port(const struct pg_server *server)

@@ -23,6 +23,10 @@ void pg_server_start(struct pg_server *server);
 void pg_server_stop(struct pg_server *server); /* sessions are ended, all is written */
 void pg_server_kill(struct pg_server *server); /* as in a crash */
 
+/* Turns TLS on, with a certificate for localhost and 127.0.0.1 that only itself vouches for, and
+ * restarts; returns the certificate's path, which belongs to the server. */
+const char *pg_server_use_tls(struct pg_server *server);
+
 int pg_server_port(const struct pg_server *server);
 /* The installed binaries, "/usr/lib/postgresql/15/bin". */
 const char *pg_server_bin(const struct pg_server *server);

@@ -309,6 +309,53 @@ static void a_starved_group_is_slower_and_not_stuck(void **state)
     }
 }
 
+/* Ends when as many tasks as expected have been let go, which the main thread counts in n_arrived. */
+static struct nsm_error *await_submission(struct nsm_context *ctx, void *arg)
+{
+    struct nsm_tasks *const shared = arg;
+    nsm_tasks_enter(shared);
+    const int64_t end = nsm_now_ns() + NSM_HANG_NS;
+    bool is_over = false;
+    while (!is_over && nsm_now_ns() < end && !nsm_context_is_canceled(ctx)) {
+        nsm_error_ignore(nsm_sleep(ctx, NSM_NS_PER_MS));
+        pthread_mutex_lock(&shared->mutex);
+        is_over = shared->n_arrived >= shared->n_expected;
+        pthread_mutex_unlock(&shared->mutex);
+    }
+    nsm_tasks_leave(shared);
+    return is_over ? NULL : nsm_error_new(NSM_E_TIMEOUT, "the submitter is stuck");
+}
+
+/* Ends soon after all slots are in use, when the submitter sleeps until one is free. */
+static struct nsm_error *end_when_full(struct nsm_context *ctx, void *arg)
+{
+    struct nsm_tasks *const shared = arg;
+    while (nsm_group_slots_in_use(shared->group) < shared->n_expected - 1)
+        sched_yield();
+    return nsm_sleep(ctx, 5 * NSM_NS_PER_MS);
+}
+
+/* Two threads, and a slot that is given back by a thread that goes on with a task which waits for the submitter. */
+static void a_slot_is_free_though_tasks_are_queued_for_few_threads(void **state)
+{
+    (void)state;
+    for (size_t limit = 4; limit <= 64; limit *= 4) {
+        struct nsm_tasks shared = NSM_TASKS_INIT;
+        NSM_CLEANUP(nsm_group_freep) struct nsm_group *group = nsm_group_new(NULL, limit);
+        nsm_group_set_thread_maker(group, make_some_threads);
+        atomic_store(&n_threads_allowed, 2);
+        shared.group = group;
+        shared.n_expected = limit + 1;
+        for (size_t k = 0; k < limit + 1; k++) {
+            nsm_group_go(group, k == 1 ? end_when_full : await_submission, &shared);
+            pthread_mutex_lock(&shared.mutex);
+            shared.n_arrived++;
+            pthread_mutex_unlock(&shared.mutex);
+        }
+        assert_null(nsm_group_wait(group));
+    }
+}
+
 static void a_starved_group_has_the_same_results(void **state)
 {
     (void)state;
@@ -394,22 +441,21 @@ static void short_lives_a_thousand_times(void **state)
 static void sparse_tasks_find_sleeping_threads(void **state)
 {
     (void)state;
-    struct nsm_tasks shared = NSM_TASKS_INIT;
-    NSM_CLEANUP(nsm_group_freep) struct nsm_group *group = nsm_group_new(NULL, 4);
-    for (size_t k = 0; k < 1500; k++) {
-        nsm_group_go(group, nsm_task_succeed, &shared);
-        if (k % 5 == 0)
-            nsm_group_go(group, nsm_task_yield, &shared);
-        const int64_t end = nsm_now_ns() + NSM_HANG_NS;
-        while (atomic_load(&shared.n_ended) < k + 1 + k / 5 + 1 && nsm_now_ns() < end)
-            sched_yield();
-        assert_int_equal(shared.n_ended, k + 1 + k / 5 + 1);
-        for (size_t i = 0; i < k % 300; i++)
-            __builtin_ia32_pause();
-        if (k % 50 == 0)
-            assert_null(nsm_sleep(nsm_group_context(group), 300000));
+    for (size_t limit = 1; limit <= 4; limit *= 2) {
+        struct nsm_tasks shared = NSM_TASKS_INIT;
+        NSM_CLEANUP(nsm_group_freep) struct nsm_group *group = nsm_group_new(NULL, limit);
+        for (size_t k = 0; k < 6000; k++) {
+            nsm_group_go(group, nsm_task_succeed, &shared);
+            const int64_t end = nsm_now_ns() + NSM_HANG_NS;
+            while (atomic_load(&shared.n_ended) < k + 1 && nsm_now_ns() < end)
+                sched_yield();
+            assert_int_equal(shared.n_ended, k + 1);
+            /* From no pause to one in which the threads have long gone to sleep. */
+            for (size_t i = 0; i < k * 7 % (3 * NSM_GROUP_SPINS); i++)
+                nsm_group_spin();
+        }
+        assert_null(nsm_group_wait(group));
     }
-    assert_null(nsm_group_wait(group));
 }
 
 int main(void)
@@ -425,6 +471,7 @@ int main(void)
         cmocka_unit_test(an_inner_error_goes_out_and_cancellation_goes_in),
         cmocka_unit_test(an_inner_task_may_submit_to_the_outer_group),
         cmocka_unit_test(a_starved_group_is_slower_and_not_stuck),
+        cmocka_unit_test(a_slot_is_free_though_tasks_are_queued_for_few_threads),
         cmocka_unit_test(a_starved_group_has_the_same_results),
         cmocka_unit_test(starved_groups_nest),
         cmocka_unit_test(many_submitters_of_a_starved_group),
