@@ -33,7 +33,7 @@ PLAN
     done
 } >plan.yaml
 
-expect_exit 0 "$NSMIGRATE" run plan.yaml --only done
+expect_exit 0 "$NSMIGRATE" run plan.yaml --only 'done'
 done_by=$(sql "$target_url" "SELECT xmin FROM done.t LIMIT 1")
 
 begun=$(date +%s)
@@ -57,7 +57,7 @@ for n in 1 2 3; do
 done
 expect_exit 0 "$NSMIGRATE" run plan.yaml --json
 expect_json '.status == "ok" and (.namespaces | all(.status == "ok" and .records == 1000))'
-for schema in done slow1 slow2 slow3 bad; do
+for schema in 'done' slow1 slow2 slow3 bad; do
     expect_same 1000 "$(sql "$target_url" "SELECT count(*) FROM $schema.t")" "rows of $schema"
 done
 expect_same "$done_by" "$(sql "$target_url" "SELECT xmin FROM done.t LIMIT 1")" "the transaction that copied what was done before"
