@@ -4,6 +4,8 @@
  */
 #include "migrate/base/parse.h"
 
+#include "migrate/base/decimal.h"
+
 #include <errno.h>
 #include <float.h>
 #include <locale.h>
@@ -100,12 +102,39 @@ static locale_t c_locale(void)
     return newlocale(LC_ALL_MASK, "C", (locale_t)0);
 }
 
+/* A decimal of up to 19 digits without an exponent, as nearly all are; false for others, and where it is not decided. */
+static bool parse_short_decimal(struct nsm_str s, double *ret)
+{
+    uint64_t mantissa = 0;
+    int n_fraction = 0;
+    bool has_point = false;
+    if (s.len > 20)
+        return false;
+    for (size_t i = 0; i < s.len; i++) {
+        if (is_digit(s.ptr[i])) {
+            mantissa = mantissa * 10 + (uint64_t)(s.ptr[i] - '0');
+            n_fraction += has_point;
+        } else if (s.ptr[i] == '.' && !has_point) {
+            has_point = true;
+        } else {
+            return false;
+        }
+    }
+    return s.len > has_point && s.len - has_point <= 19 &&
+           nsm_decimal_to_double(mantissa, -n_fraction, ret);
+}
+
 bool nsm_parse_double(struct nsm_str text, double *ret)
 {
     const bool has_sign = text.len > 0 && (text.ptr[0] == '-' || text.ptr[0] == '+');
     const double sign = has_sign && text.ptr[0] == '-' ? -1.0 : 1.0;
     const struct nsm_str rest = nsm_str_skip(text, has_sign);
 
+    double magnitude = 0.0;
+    if (parse_short_decimal(rest, &magnitude)) {
+        *ret = sign * magnitude;
+        return true;
+    }
     if (equals_ignoring_case(rest, "nan")) {
         *ret = copysign((double)NAN, sign);
         return true;
@@ -326,6 +355,9 @@ size_t nsm_format_double(double value, char *out)
     enum {
         OUT_BYTES = 32
     };
+    const size_t n_short = nsm_decimal_from_double(value, out);
+    if (n_short > 0)
+        return n_short;
     /* Fifteen digits survive the way through a double, so a shorter text that reads back is found at fifteen
      * too, as its zeros are dropped. Subnormal numbers have fewer digits: all lengths are tried. */
     const bool is_subnormal = fpclassify(value) == FP_SUBNORMAL;
