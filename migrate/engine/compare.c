@@ -12,6 +12,10 @@
 #define MAX_KEY_TEXT     200
 /* Hashes are made outside the lock, this many at a time. */
 #define CHUNK 128
+/* When no more records than this are collected, the names of their keys are too: 4 MiB. */
+#define MAX_EARLY_NAMES 20000
+/* Of the filter, a Bloom filter of 16 MiB: up to some ten million keys next to none passes that is not the source's. */
+#define FILTER_BITS ((uint64_t)1 << 27)
 
 enum pass {
     PASS_SUM,
@@ -48,7 +52,11 @@ struct nsm_compare {
     size_t max_named, capacity;
     enum pass pass;
     struct bucket *buckets;
+    uint64_t *filter; /* of the source's keys, where the destination may hold others; else NULL */
     struct entries sides[2];
+    bool keeps_names;    /* in this pass */
+    struct found *names; /* of the records collected in this pass */
+    size_t n_names, cap_names;
     struct found *found; /* sorted by key in PASS_NAME */
     size_t n_found, cap_found;
     struct nsm_compare_result result;
@@ -62,14 +70,26 @@ struct nsm_compare *nsm_compare_new(enum nsm_compare_mode mode, size_t max_named
     compare->max_named = max_named;
     compare->capacity = DEFAULT_CAPACITY;
     compare->buckets = nsm_xcalloc(N_BUCKETS, sizeof(*compare->buckets));
+    if (mode != NSM_COMPARE_EXACT)
+        compare->filter = nsm_xcalloc(FILTER_BITS / 64, sizeof(*compare->filter));
     pthread_mutex_init(&compare->mutex, NULL);
     return compare;
+}
+
+static void forget_names(struct nsm_compare *compare)
+{
+    for (size_t at = 0; at < compare->n_names; at++)
+        free(compare->names[at].difference.key);
+    compare->n_names = 0;
 }
 
 void nsm_compare_free(struct nsm_compare *compare)
 {
     if (!compare)
         return;
+    forget_names(compare);
+    free(compare->names);
+    free(compare->filter);
     for (size_t at = 0; at < compare->result.n_differences; at++)
         free(compare->result.differences[at].key);
     free(compare->result.differences);
@@ -137,6 +157,49 @@ void nsm_record_describe_key(const struct nsm_record *record, const struct nsm_o
         describe_column(record, object, object->n_key_columns ? object->key_columns[at] : at, out);
 }
 
+/* ---- the filter ---- */
+
+#define N_FILTER_HASHES 4
+
+static void filter_bits(const struct nsm_hash *key, uint64_t bits[N_FILTER_HASHES])
+{
+    const uint64_t pieces[N_FILTER_HASHES] = {key->low, key->low >> 27, key->high >> 10,
+                                              key->high >> 37};
+    for (size_t at = 0; at < N_FILTER_HASHES; at++)
+        bits[at] = pieces[at] % FILTER_BITS;
+}
+
+static void filter_add(struct nsm_compare *compare, const struct nsm_hash *key)
+{
+    uint64_t bits[N_FILTER_HASHES];
+    filter_bits(key, bits);
+    for (size_t at = 0; at < N_FILTER_HASHES; at++)
+        compare->filter[bits[at] / 64] |= UINT64_C(1) << bits[at] % 64;
+}
+
+static bool filter_has(const struct nsm_compare *compare, const struct nsm_hash *key)
+{
+    uint64_t bits[N_FILTER_HASHES];
+    filter_bits(key, bits);
+    for (size_t at = 0; at < N_FILTER_HASHES; at++)
+        if (!(compare->filter[bits[at] / 64] >> bits[at] % 64 & 1))
+            return false;
+    return true;
+}
+
+/* What stands at the destination and can't be the source's is no concern of this comparison. */
+static bool is_of_others(struct nsm_compare *compare, enum nsm_compare_side side,
+                         const struct nsm_hash *key)
+{
+    if (!compare->filter)
+        return false;
+    if (side == NSM_COMPARE_DESTINATION)
+        return !filter_has(compare, key);
+    if (compare->pass == PASS_SUM)
+        filter_add(compare, key);
+    return false;
+}
+
 /* ---- adding ---- */
 
 static size_t bucket_of(struct nsm_hash key)
@@ -180,17 +243,42 @@ static void fold(struct entries *entries)
     entries->n = n;
 }
 
-static void collect_entry(struct nsm_compare *compare, enum nsm_compare_side side,
+static char *describe(const struct nsm_record *record, const struct nsm_object *object)
+{
+    NSM_CLEANUP(nsm_buf_release) struct nsm_buf text = NSM_BUF_TEXT;
+    nsm_record_describe_key(record, object, &text);
+    return nsm_buf_detach(&text);
+}
+
+static void keep_name(struct nsm_compare *compare, const struct entry *entry,
+                      const struct nsm_record *record, const struct nsm_compare_object *object)
+{
+    if (compare->n_names == MAX_EARLY_NAMES) {
+        /* one side has grown since its records were counted */
+        compare->keeps_names = false;
+        forget_names(compare);
+        return;
+    }
+    NSM_GROW(compare->names, compare->n_names, compare->cap_names);
+    compare->names[compare->n_names++] = (struct found){
+        .key = entry->key,
+        .difference = {.object_index = object->index, .key = describe(record, object->object)},
+    };
+}
+
+/* False: the record is in none of the buckets of this pass. */
+static bool collect_entry(struct nsm_compare *compare, enum nsm_compare_side side,
                           const struct entry *entry)
 {
     if (!compare->buckets[bucket_of(entry->key)].is_chosen)
-        return;
+        return false;
     struct entries *const entries = &compare->sides[side];
     /* a key of more records than the capacity, all in one bucket, must not take memory for each */
     if (entries->n == entries->cap && entries->n >= compare->capacity)
         fold(entries);
     NSM_GROW(entries->items, entries->n, entries->cap);
     entries->items[entries->n++] = *entry;
+    return true;
 }
 
 static int by_found_key(const void *a, const void *b)
@@ -208,23 +296,42 @@ static void name_entry(struct nsm_compare *compare, const struct entry *entry,
         bsearch(&wanted, compare->found, compare->n_found, sizeof(*compare->found), by_found_key);
     if (!found || found->difference.key)
         return;
-    NSM_CLEANUP(nsm_buf_release) struct nsm_buf text = NSM_BUF_TEXT;
-    nsm_record_describe_key(record, object->object, &text);
-    found->difference.key = nsm_buf_detach(&text);
+    found->difference.key = describe(record, object->object);
     found->difference.object_index = object->index;
 }
 
-static struct entry entry_of(const struct nsm_record *record,
+/* Where other records of the same key will do, the key alone is compared, once for all its slices. */
+static struct entry entry_of(const struct nsm_compare *compare, const struct nsm_record *record,
                              const struct nsm_compare_object *object)
 {
     struct entry entry = {
         .key = nsm_record_key_hash(record, object->object, object->skip_key_bytes),
     };
-    nsm_digest_add_hash(&entry.sum,
-                        nsm_record_hash(record, object->skip_key_bytes, object->digest_flags));
+    if (compare->mode != NSM_COMPARE_SKIP)
+        nsm_digest_add_hash(&entry.sum,
+                            nsm_record_hash(record, object->skip_key_bytes, object->digest_flags));
+    else if (!(record->flags & NSM_RECORD_CONTINUED))
+        nsm_digest_add_hash(&entry.sum, entry.key);
     /* the same key in two tables is two keys; the factor is 2^64 divided by the golden ratio */
     entry.key.high += object->index * UINT64_C(0x9e3779b97f4a7c15);
     return entry;
+}
+
+static void add_entry(struct nsm_compare *compare, enum nsm_compare_side side,
+                      const struct entry *entry, const struct nsm_record *record,
+                      const struct nsm_compare_object *object)
+{
+    if (is_of_others(compare, side, &entry->key))
+        return;
+    if (compare->pass == PASS_SUM) {
+        sum_entry(compare, side, entry);
+        compare->result.n_records[side] += !(record->flags & NSM_RECORD_CONTINUED);
+    } else if (compare->pass == PASS_COLLECT) {
+        if (collect_entry(compare, side, entry) && compare->keeps_names)
+            keep_name(compare, entry, record, object);
+    } else if (compare->n_found > 0) {
+        name_entry(compare, entry, record, object);
+    }
 }
 
 void nsm_compare_add(struct nsm_compare *compare, enum nsm_compare_side side,
@@ -234,21 +341,27 @@ void nsm_compare_add(struct nsm_compare *compare, enum nsm_compare_side side,
     for (size_t begin = 0; begin < batch->n_records; begin += CHUNK) {
         const size_t n = batch->n_records - begin < CHUNK ? batch->n_records - begin : CHUNK;
         for (size_t at = 0; at < n; at++)
-            entries[at] = entry_of(&batch->records[begin + at], object);
+            entries[at] = entry_of(compare, &batch->records[begin + at], object);
         pthread_mutex_lock(&compare->mutex);
-        for (size_t at = 0; at < n; at++) {
-            if (compare->pass == PASS_SUM)
-                sum_entry(compare, side, &entries[at]);
-            else if (compare->pass == PASS_COLLECT)
-                collect_entry(compare, side, &entries[at]);
-            else if (compare->n_found > 0)
-                name_entry(compare, &entries[at], &batch->records[begin + at], object);
-        }
+        for (size_t at = 0; at < n; at++)
+            add_entry(compare, side, &entries[at], &batch->records[begin + at], object);
         pthread_mutex_unlock(&compare->mutex);
     }
 }
 
 /* ---- between passes ---- */
+
+void nsm_compare_begin_anew(struct nsm_compare *compare)
+{
+    for (size_t at = 0; compare->pass == PASS_SUM && at < N_BUCKETS; at++)
+        compare->buckets[at] = (struct bucket){0};
+    for (size_t side = 0; side < NSM_COUNT_OF(compare->sides); side++) {
+        compare->sides[side].n = 0;
+        if (compare->pass == PASS_SUM)
+            compare->result.n_records[side] = 0;
+    }
+    forget_names(compare);
+}
 
 /* Takes as many open buckets as the capacity holds, at least one. False: none is open. */
 static bool choose_buckets(struct nsm_compare *compare)
@@ -265,6 +378,7 @@ static bool choose_buckets(struct nsm_compare *compare)
         is_any = true;
         n_records += n;
     }
+    compare->keeps_names = n_records <= MAX_EARLY_NAMES;
     return is_any;
 }
 
@@ -283,6 +397,17 @@ static const struct nsm_digest *take(const struct entries *entries, size_t *at,
     return &entries->items[(*at)++].sum;
 }
 
+/* The name of a key that was collected in this pass; sorted names, NULL when it was not kept. */
+static void take_name(struct nsm_compare *compare, struct found *found)
+{
+    struct found *const name =
+        bsearch(found, compare->names, compare->n_names, sizeof(*compare->names), by_found_key);
+    if (!name)
+        return;
+    found->difference.object_index = name->difference.object_index;
+    found->difference.key = NSM_STEAL(name->difference.key);
+}
+
 static void note_difference(struct nsm_compare *compare, const struct nsm_hash *key, char mark,
                             uint64_t *count)
 {
@@ -290,7 +415,9 @@ static void note_difference(struct nsm_compare *compare, const struct nsm_hash *
     if (compare->n_found >= compare->max_named)
         return;
     NSM_GROW(compare->found, compare->n_found, compare->cap_found);
-    compare->found[compare->n_found++] = (struct found){.key = *key, .difference = {.mark = mark}};
+    struct found *const found = &compare->found[compare->n_found++];
+    *found = (struct found){.key = *key, .difference = {.mark = mark}};
+    take_name(compare, found);
 }
 
 /* NULL: nothing on that side. */
@@ -311,6 +438,8 @@ static void judge_collected(struct nsm_compare *compare)
 {
     fold(&compare->sides[NSM_COMPARE_SOURCE]);
     fold(&compare->sides[NSM_COMPARE_DESTINATION]);
+    if (compare->n_names > 0)
+        qsort(compare->names, compare->n_names, sizeof(*compare->names), by_found_key);
     const struct entries *const source = &compare->sides[NSM_COMPARE_SOURCE];
     const struct entries *const destination = &compare->sides[NSM_COMPARE_DESTINATION];
     size_t at_source = 0;
@@ -329,23 +458,13 @@ static void judge_collected(struct nsm_compare *compare)
     }
     compare->sides[0].n = 0;
     compare->sides[1].n = 0;
-}
-
-static bool begin_naming(struct nsm_compare *compare)
-{
-    if (compare->n_found == 0) {
-        compare->pass = PASS_END;
-        return false;
-    }
-    qsort(compare->found, compare->n_found, sizeof(*compare->found), by_found_key);
-    compare->pass = PASS_NAME;
-    return true;
+    forget_names(compare);
 }
 
 static void keep_names(struct nsm_compare *compare)
 {
     struct nsm_compare_result *const result = &compare->result;
-    result->differences = nsm_xcalloc(compare->n_found, sizeof(*result->differences));
+    result->differences = nsm_xcalloc(compare->n_found + 1, sizeof(*result->differences));
     result->n_differences = compare->n_found;
     for (size_t at = 0; at < compare->n_found; at++) {
         struct nsm_compare_difference *const difference = &compare->found[at].difference;
@@ -355,6 +474,21 @@ static void keep_names(struct nsm_compare *compare)
         difference->key = NULL;
     }
     compare->pass = PASS_END;
+}
+
+/* False: all have their names. */
+static bool begin_naming(struct nsm_compare *compare)
+{
+    bool is_nameless = false;
+    for (size_t at = 0; at < compare->n_found; at++)
+        is_nameless = is_nameless || !compare->found[at].difference.key;
+    if (!is_nameless) {
+        keep_names(compare);
+        return false;
+    }
+    qsort(compare->found, compare->n_found, sizeof(*compare->found), by_found_key);
+    compare->pass = PASS_NAME;
+    return true;
 }
 
 bool nsm_compare_end_pass(struct nsm_compare *compare)

@@ -4,11 +4,15 @@
  *
  *   pass 1          sums of record hashes in 65,536 buckets of the key's hash, for each side
  *   passes 2 to n-1 of the buckets that differ: the hashes of their records, as many buckets at a time as memory allows
- *   pass n          the names of the keys that were found to differ
+ *   pass n          the names of the keys that were found to differ, unless there were so few that they were kept before
  *
- * so memory is bounded whatever the sides hold, and a pair of equal sides takes one pass.
+ * so memory is bounded whatever the sides hold, a pair of equal sides takes one pass, and one with few differences two.
  *
- * The caller drives: add every record of both sides, then end_pass, until that asks for no other pass.
+ * Where the destination may hold more than what is compared, the source's keys are kept in a filter, and what can't be one of them
+ * is passed over: however much stands there beside ours, it takes neither memory nor another pass.
+ *
+ * The caller drives: add every record of both sides, in the first pass the source's before the destination's unless the mode is
+ * EXACT, then end_pass, until that asks for no other pass.
  *
  * Threads: add from many at once; all else from one.
  */
@@ -45,6 +49,7 @@ struct nsm_compare_difference {
 };
 
 struct nsm_compare_result {
+    uint64_t n_records[2];                      /* of each side; of others' as far as known none */
     uint64_t n_missing, n_extra, n_different;   /* keys */
     struct nsm_compare_difference *differences; /* the first `max_named` */
     size_t n_differences;
@@ -60,6 +65,8 @@ void nsm_compare_set_capacity(struct nsm_compare *compare, size_t n_records);
 
 void nsm_compare_add(struct nsm_compare *compare, enum nsm_compare_side side,
                      const struct nsm_batch *batch, const struct nsm_compare_object *object);
+/* Forgets what was added in this pass, which a lost connection has cut short. */
+void nsm_compare_begin_anew(struct nsm_compare *compare);
 /* Whether both sides must be read again. */
 bool nsm_compare_end_pass(struct nsm_compare *compare) NSM_MUST_USE;
 

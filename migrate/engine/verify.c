@@ -1,7 +1,7 @@
 /*
- * Both sides compared. First by digests, an object at a time: right after a copy the source's are those of what was copied, so that it
- * is read once. Where they differ, or where the destination may hold more than ours (merge, skip), both sides are read by key and
- * compare.c tells which records differ.
+ * Both sides compared. Right after a copy, and in lane pgcopy, first by digests, an object at a time: those of the source are then those
+ * of what was copied, so that it is read once. Where they differ, or else at once, both sides are compared by key, and compare.c tells
+ * which records differ.
  *
  * What is compared is what the destination's reader gives, in the lane of the copy; keys that were copied as DUMP payloads are compared
  * by their contents, because a payload depends on the server's hash seed and settings.
@@ -166,7 +166,6 @@ static struct nsm_error *run_job(struct nsm_context *ctx, void *arg, const struc
         &side.source->census.parts[is_destination ? job->index - n_source_parts : job->index];
     side.target = is_destination ? side.part->object
                                  : nsm_layout_target_object(&ns->stage, side.part->object);
-    /* a compared record can't be taken back: what was added before a lost connection would be added twice */
     NSM_TRY(verify->compare ? read_part(ctx, &side)
                             : nsm_attempt(ns->migration, ns, ctx, read_part, &side));
     pthread_mutex_lock(&ns->mutex);
@@ -178,8 +177,9 @@ static struct nsm_error *run_job(struct nsm_context *ctx, void *arg, const struc
 }
 
 enum sides {
-    SIDES_DESTINATION,
-    SIDES_BOTH,
+    SIDES_SOURCE = 1 << 0,
+    SIDES_DESTINATION = 1 << 1,
+    SIDES_BOTH = SIDES_SOURCE | SIDES_DESTINATION,
 };
 
 static void add_jobs(struct nsm_job *jobs, size_t *n, const struct nsm_census *census,
@@ -204,9 +204,10 @@ static struct nsm_error *read_sides(struct verify *verify, struct nsm_context *c
     NSM_CLEANUP(nsm_freep)
     struct nsm_job *jobs = nsm_xcalloc(source->n_parts + written->n_parts + 1, sizeof(*jobs));
     size_t n = 0;
-    if (sides == SIDES_BOTH)
+    if (sides & SIDES_SOURCE)
         add_jobs(jobs, &n, source, &ns->source_store->budget, 0);
-    add_jobs(jobs, &n, written, &ns->destination_store->budget, source->n_parts);
+    if (sides & SIDES_DESTINATION)
+        add_jobs(jobs, &n, written, &ns->destination_store->budget, source->n_parts);
     NSM_CLEANUP(nsm_context_freep) struct nsm_context *jobs_ctx = nsm_context_new(ctx);
     struct nsm_work work = {
         .jobs = jobs, .n_jobs = n, .run = run_job, .arg = verify, .ctx = jobs_ctx};
@@ -252,16 +253,30 @@ static enum nsm_compare_mode compare_mode(const struct nsm_ns *ns)
     return may_share_prefix(ns) ? NSM_COMPARE_MERGE : NSM_COMPARE_EXACT;
 }
 
+/* In the first pass the source goes first where others' records are told from ours by it. A record that was added can't be taken
+ * back, so a lost connection costs the pass. */
+static struct nsm_error *make_pass(struct nsm_context *ctx, void *arg)
+{
+    struct verify *const verify = arg;
+    nsm_compare_begin_anew(verify->compare);
+    if (compare_mode(verify->ns) == NSM_COMPARE_EXACT)
+        return read_sides(verify, ctx, SIDES_BOTH);
+    NSM_TRY(read_sides(verify, ctx, SIDES_SOURCE));
+    return read_sides(verify, ctx, SIDES_DESTINATION);
+}
+
 static struct nsm_error *run_passes(struct verify *verify, struct nsm_context *ctx)
 {
+    struct nsm_ns *const ns = verify->ns;
     verify->lane = NSM_LANE_RECORD;
     do {
-        NSM_TRY(read_sides(verify, ctx, SIDES_BOTH));
+        NSM_TRY(nsm_attempt(ns->migration, ns, ctx, make_pass, verify));
     } while (nsm_compare_end_pass(verify->compare));
     return NULL;
 }
 
-static struct nsm_error *compare_by_key(struct verify *verify, struct nsm_context *ctx)
+static struct nsm_error *compare_by_key(struct verify *verify, struct nsm_context *ctx,
+                                        unsigned flags)
 {
     struct nsm_ns *const ns = verify->ns;
     NSM_CLEANUP(nsm_compare_freep)
@@ -271,6 +286,8 @@ static struct nsm_error *compare_by_key(struct verify *verify, struct nsm_contex
     verify->compare = NULL;
     NSM_TRY(error);
     const struct nsm_compare_result *const result = nsm_compare_result(compare);
+    if (!(flags & NSM_VERIFY_AFTER_COPY))
+        atomic_store(&ns->n_records, result->n_records[NSM_COMPARE_DESTINATION]);
     ns->n_missing = result->n_missing;
     ns->n_extra = result->n_extra;
     ns->n_different = result->n_different;
@@ -303,12 +320,23 @@ static bool is_equal(const struct verify *verify)
     return true;
 }
 
+/* Sums of all can't agree where the destination may hold more than ours. Where they can, and records are read that tell their keys,
+ * the sums by key are made at once: nothing is read twice to find what differs. */
+static bool is_by_key(const struct verify *verify, unsigned flags)
+{
+    if (verify->ns->plan->if_exists == NSM_IF_EXISTS_MERGE ||
+        verify->ns->plan->if_exists == NSM_IF_EXISTS_SKIP)
+        return true;
+    return !(flags & NSM_VERIFY_AFTER_COPY) && verify->has_digest &&
+           verify->lane == NSM_LANE_RECORD;
+}
+
 static struct nsm_error *compare_sides(struct verify *verify, struct nsm_context *ctx,
                                        unsigned flags)
 {
     struct nsm_ns *const ns = verify->ns;
-    if (ns->plan->if_exists == NSM_IF_EXISTS_MERGE || ns->plan->if_exists == NSM_IF_EXISTS_SKIP)
-        return compare_by_key(verify, ctx); /* sums of all can't agree */
+    if (is_by_key(verify, flags))
+        return compare_by_key(verify, ctx, flags);
     const bool is_digested = (flags & NSM_VERIFY_AFTER_COPY) && ns->lane != NSM_LANE_REDIS_DUMP;
     if (is_digested)
         expect_what_was_copied(verify);
@@ -318,7 +346,7 @@ static struct nsm_error *compare_sides(struct verify *verify, struct nsm_context
         n_records += verify->of_destination[at].n_records;
     if (!(flags & NSM_VERIFY_AFTER_COPY))
         atomic_store(&ns->n_records, n_records);
-    return is_equal(verify) ? NULL : compare_by_key(verify, ctx);
+    return is_equal(verify) ? NULL : compare_by_key(verify, ctx, flags);
 }
 
 struct survey_call {

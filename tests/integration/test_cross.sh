@@ -30,7 +30,8 @@ moves() {
     } >"$name.yaml"
     expect_exit 0 "$NSMIGRATE" preview "$name.yaml"
     expect_exit 0 "$NSMIGRATE" run "$name.yaml"
-    expect_exit 0 "$NSMIGRATE" verify "$name.yaml"
+    expect_exit 0 "$NSMIGRATE" verify "$name.yaml" --json
+    expect_json '[.namespaces[].records > 0] | all'
 }
 
 # SQLite to Postgres and back.
@@ -112,6 +113,13 @@ expect_same "item 17 $(sql "$pg_url" "SELECT substr(name, 9) FROM lite.item WHER
 expect_same 0 "$(redis-cli -p "$b" HEXISTS app:item:5 note)" "a null"
 expect_same 1 "$(redis-cli -p "$b" HEXISTS app:item:6 note)" "an empty text"
 expect_same 9223372036854775807 "$(redis-cli -p "$b" GET j:pair:1:x | jq -r '.big | tostring' | sed 's/9223372036854776000/9223372036854775807/')" "a row as JSON"
+# Beside keys of others, below the same prefix: verify looks at ours alone, and counts them.
+moves pg-beside 'name: beside, source: {backend: pg, table: lite.pair}, destination: {backend: b, prefix: "app:"}, if_exists: merge'
+expect_json '.namespaces[0].records == 3'
+redis-cli -p "$b" HSET app:pair:1:x big 1 >/dev/null
+redis-cli -p "$b" DEL app:pair:1:y >/dev/null
+expect_exit 4 "$NSMIGRATE" verify pg-beside.yaml --json
+expect_events '[.[] | select(.event == "difference") | .mark + .key] | sort == ["*app:pair:1:x", "+pair:1:y"]'
 
 # Files and back, plain and compressed.
 moves to-files 'name: lite, source: {backend: pg, schema: lite}, destination: {backend: dump}' \

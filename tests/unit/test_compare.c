@@ -111,6 +111,70 @@ static void test_equal_sides_take_one_pass(void **state)
     assert_int_equal(nsm_compare_result(compare)->n_missing, 0);
 }
 
+static void test_few_differences_take_two_passes(void **state)
+{
+    (void)state;
+    NSM_CLEANUP(nsm_batch_release) struct nsm_batch source;
+    NSM_CLEANUP(nsm_batch_release) struct nsm_batch destination;
+    make_sides(&source, &destination);
+    NSM_CLEANUP(nsm_compare_freep)
+    struct nsm_compare *compare = nsm_compare_new(NSM_COMPARE_EXACT, 10);
+    assert_int_equal(drive(compare, &source, &destination, &keys), 2);
+    const struct nsm_compare_result *const result = nsm_compare_result(compare);
+    assert_string_equal(mark_of(result, "key:899"), "+");
+    assert_int_equal(result->n_records[NSM_COMPARE_SOURCE], 999);
+    assert_int_equal(result->n_records[NSM_COMPARE_DESTINATION], 998);
+}
+
+/* Others' keys, in every bucket, and for skip other values of the same keys: neither memory nor another pass. */
+static void test_what_stands_beside_takes_no_pass(void **state)
+{
+    (void)state;
+    NSM_CLEANUP(nsm_batch_release) struct nsm_batch source;
+    NSM_CLEANUP(nsm_batch_release) struct nsm_batch destination;
+    nsm_batch_init(&source, NSM_LANE_RECORD);
+    nsm_batch_init(&destination, NSM_LANE_RECORD);
+    for (unsigned number = 0; number < 200000; number++) {
+        if (number < 1000)
+            add_key(&source, number, "v");
+        add_key(&destination, number, number < 500 ? "w" : "v");
+    }
+    NSM_CLEANUP(nsm_compare_freep)
+    struct nsm_compare *skip = nsm_compare_new(NSM_COMPARE_SKIP, 1000);
+    assert_int_equal(drive(skip, &source, &destination, &keys), 1);
+    assert_int_equal(nsm_compare_result(skip)->n_records[NSM_COMPARE_DESTINATION], 1000);
+    NSM_CLEANUP(nsm_compare_freep)
+    struct nsm_compare *merge = nsm_compare_new(NSM_COMPARE_MERGE, 1000);
+    assert_int_equal(drive(merge, &source, &destination, &keys), 2);
+    assert_int_equal(nsm_compare_result(merge)->n_different, 500);
+    assert_int_equal(nsm_compare_result(merge)->n_extra, 0);
+}
+
+/* A pass that a lost connection cut short counts for nothing. */
+static void test_a_pass_begins_anew(void **state)
+{
+    (void)state;
+    static const enum nsm_compare_mode modes[] = {NSM_COMPARE_EXACT, NSM_COMPARE_MERGE};
+    const struct nsm_compare_object how = {.object = &keys};
+    for (size_t at = 0; at < NSM_COUNT_OF(modes); at++) {
+        NSM_CLEANUP(nsm_batch_release) struct nsm_batch source;
+        NSM_CLEANUP(nsm_batch_release) struct nsm_batch destination;
+        make_sides(&source, &destination);
+        NSM_CLEANUP(nsm_compare_freep)
+        struct nsm_compare *compare = nsm_compare_new(modes[at], 10);
+        do {
+            nsm_compare_add(compare, NSM_COMPARE_SOURCE, &source, &how);
+            nsm_compare_begin_anew(compare);
+            nsm_compare_add(compare, NSM_COMPARE_SOURCE, &source, &how);
+            nsm_compare_add(compare, NSM_COMPARE_DESTINATION, &destination, &how);
+        } while (nsm_compare_end_pass(compare));
+        const struct nsm_compare_result *const result = nsm_compare_result(compare);
+        assert_int_equal(result->n_records[NSM_COMPARE_SOURCE], 999);
+        assert_int_equal(result->n_missing, 2);
+        assert_int_equal(result->n_different, 1);
+    }
+}
+
 static void test_all_are_counted_when_few_are_named(void **state)
 {
     (void)state;
@@ -241,6 +305,9 @@ int main(void)
         cmocka_unit_test(test_finds_and_names),
         cmocka_unit_test(test_in_little_memory),
         cmocka_unit_test(test_equal_sides_take_one_pass),
+        cmocka_unit_test(test_few_differences_take_two_passes),
+        cmocka_unit_test(test_what_stands_beside_takes_no_pass),
+        cmocka_unit_test(test_a_pass_begins_anew),
         cmocka_unit_test(test_all_are_counted_when_few_are_named),
         cmocka_unit_test(test_rows_are_named_by_their_key),
         cmocka_unit_test(test_doubled_rows_without_a_key),
