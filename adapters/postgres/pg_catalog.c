@@ -115,6 +115,7 @@ static void read_relation(const PGresult *result, int row, struct nsm_arena *are
         .is_owned = nsm_pg_get_bool(result, row, 17),
         .is_insertable = nsm_pg_get_bool(result, row, 18),
         .is_populated = nsm_pg_get_bool(result, row, 19),
+        .has_own_hashes = nsm_pg_get_bool(result, row, 20),
     };
 }
 
@@ -139,7 +140,10 @@ static struct nsm_error *load_relations(struct nsm_pg_conn *conn, struct nsm_con
         "  AND d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype IN ('a', 'i')"
         "  AND d.refclassid = 'pg_class'::regclass AND d.refobjsubid > 0 LIMIT 1), 0),"
         " pg_has_role(c.relowner, 'USAGE'), has_table_privilege(c.oid, 'INSERT'),"
-        " c.relispopulated "
+        " c.relispopulated, EXISTS (SELECT FROM pg_partitioned_table k"
+        "  JOIN pg_opclass o ON o.oid = ANY(k.partclass) JOIN pg_type t ON t.oid = o.opcintype"
+        "  WHERE k.partrelid = c.oid AND k.partstrat = 'h' AND (o.oid >= 16384 OR t.typname IN"
+        "  ('anyenum', 'anyarray', 'anyrange', 'anymultirange', 'record'))) "
         "FROM picked p JOIN pg_class c ON c.oid = p.oid "
         "JOIN pg_namespace n ON n.oid = c.relnamespace ORDER BY n.nspname, c.relname";
     PGresult *result NSM_CLEANUP(nsm_pg_resultp) = NULL;

@@ -30,7 +30,9 @@ struct nsm_pg_relation {
     const struct nsm_pg_relation *parent; /* of a partition when that was loaded, else NULL */
     char kind; /* relkind: r table, p partitioned table, f foreign table, v, m, S */
     bool is_partition, is_readable, hides_rows, is_of_extension, is_owned, is_insertable;
-    bool is_populated; /* a materialized view with rows */
+    bool is_populated;   /* a materialized view with rows */
+    bool has_own_hashes; /* partitioned by hashes that may differ in another database: of enums, and
+                            of what may hold them */
     const char *schema, *name, *owner;
     double reltuples; /* -1: never counted */
     uint64_t relpages, heap_bytes, table_bytes;

@@ -4,12 +4,14 @@
  *
  *   phase 0   keys and indexes, a step each: several at once, each as soon as its table is full
  *   phase 1   partitions of indexes, then foreign keys, one after the other: each locks two tables
- *   phase 2   everything else of the definition in its order: triggers, rules, policies, comments,
+ *   phase 2   the checks that may look into other tables
+ *   phase 3   everything else of the definition in its order: triggers, rules, policies, comments,
  *             then the sequences' values
- *   phase 3   materialized views in the order in which they build on each other
- *   phase 4   ANALYZE, a step per table
+ *   phase 4   materialized views in the order in which they build on each other
+ *   phase 5   ANALYZE, a step per table
  */
 #include "adapters/postgres/pg_items.h"
+#include "adapters/postgres/pg_later.h"
 
 #include "adapters/postgres/pg_text.h"
 #include "migrate/base/alloc.h"
@@ -17,6 +19,7 @@
 enum step_kind {
     STEP_ITEMS, /* of the definition, one after the other */
     STEP_KEY,   /* the primary key of a table made from columns */
+    STEP_CHECKS,
     STEP_SEQUENCES,
     STEP_MATVIEWS,
     STEP_ANALYZE,
@@ -83,7 +86,7 @@ static size_t object_of_table(const struct planning *planning, uint64_t dump_id)
         const struct nsm_pg_target *const target = &planning->state->tables[i];
         const struct nsm_pg_name *const name =
             planning->state->from_schema ? &target->to : &target->from;
-        if (strcmp(name->name, table->name) == 0 && strcmp(name->schema, table->schema) == 0)
+        if (nsm_pg_item_is_named(table, name->name) && nsm_pg_item_is_in(table, name->schema))
             return i;
     }
     return NSM_NO_OBJECT;
@@ -105,7 +108,7 @@ static unsigned phase_of(const struct nsm_pg_item *item)
         return 0;
     if (strcmp(item->type, "INDEX ATTACH") == 0 || strcmp(item->type, "FK CONSTRAINT") == 0)
         return 1;
-    return 2;
+    return 3;
 }
 
 static void add_index_step(struct planning *planning, const struct nsm_pg_item *item)
@@ -147,26 +150,48 @@ static void add_sequential_step(struct planning *planning, unsigned phase, const
     step->text = nsm_arena_printf(arena, "%s (%zu)", text, n);
 }
 
+static struct nsm_error *add_checks(struct planning *planning, struct nsm_context *ctx)
+{
+    struct nsm_pg_conn *conn NSM_CLEANUP(nsm_pg_releasep) = NULL;
+    size_t n = 0;
+    NSM_TRY(nsm_pg_acquire((struct nsm_pg_backend *)planning->destination->backend, ctx, &conn));
+    NSM_TRY(nsm_pg_later_count(conn, ctx, planning->destination, &n));
+    if (n)
+        add_step(planning, 2, NSM_NO_OBJECT, STEP_CHECKS)->text =
+            nsm_arena_printf(&planning->plan->arena, "checks (%zu)", n);
+    return NULL;
+}
+
+static const char *target_schema(const struct nsm_pg_destination *state, const char *schema)
+{
+    const bool is_renamed = state->from_schema && strcmp(schema, state->from_schema) == 0;
+    return is_renamed ? state->to_schema : schema;
+}
+
 static void add_matviews(struct planning *planning)
 {
     struct nsm_arena *const arena = &planning->plan->arena;
     const struct nsm_pg_source *const source = planning->destination->source->state;
     struct nsm_pg_item *const items =
         nsm_arena_calloc(arena, planning->definition.before.n_items, sizeof(*items));
+    bool *const is_filled = nsm_arena_calloc(arena, source->n_matviews, sizeof(bool));
     size_t n = 0;
     for (size_t i = 0; i < planning->definition.before.n_items; i++) {
         const struct nsm_pg_item *const item = &planning->definition.before.items[i];
         for (size_t k = 0; k < source->n_matviews; k++) {
-            if (strcmp(item->type, "MATERIALIZED VIEW") == 0 &&
-                strcmp(item->name, source->matviews[k].name) == 0) {
-                items[n++] = *item;
-                break;
-            }
+            if (is_filled[k] || strcmp(item->type, "MATERIALIZED VIEW") != 0 ||
+                !nsm_pg_item_is_named(item, source->matviews[k].name))
+                continue;
+            items[n] = *item;
+            items[n].schema = target_schema(planning->state, source->matviews[k].schema);
+            items[n++].name = source->matviews[k].name;
+            is_filled[k] = true;
+            break;
         }
     }
     if (!n)
         return;
-    struct nsm_finish_step *const step = add_step(planning, 3, NSM_NO_OBJECT, STEP_MATVIEWS);
+    struct nsm_finish_step *const step = add_step(planning, 4, NSM_NO_OBJECT, STEP_MATVIEWS);
     struct step_state *const state = step->state;
     state->items = items;
     state->n_items = n;
@@ -184,7 +209,8 @@ static struct nsm_error *plan_definition(struct planning *planning, struct nsm_c
             add_index_step(planning, item);
     }
     add_sequential_step(planning, 1, "foreign keys");
-    add_sequential_step(planning, 2, "triggers, rules, policies, comments");
+    NSM_TRY(add_checks(planning, ctx));
+    add_sequential_step(planning, 3, "triggers, rules, policies, comments");
     if (planning->destination->source)
         add_matviews(planning);
     return NULL;
@@ -209,7 +235,7 @@ static void plan_analyze(struct planning *planning)
 {
     for (size_t i = 0; i < planning->state->n_tables; i++) {
         const struct nsm_object *const object = &planning->destination->target.objects[i];
-        add_step(planning, 4, i, STEP_ANALYZE)->text =
+        add_step(planning, 5, i, STEP_ANALYZE)->text =
             nsm_arena_printf(&planning->plan->arena, "analyze %s.%s", object->schema, object->name);
     }
 }
@@ -239,7 +265,7 @@ struct nsm_error *nsm_pg_plan_finish(struct nsm_destination *destination, struct
         NSM_TRY(plan_definition(&planning, ctx, archive));
     }
     if (source && source->n_sequences)
-        add_step(&planning, 2, NSM_NO_OBJECT, STEP_SEQUENCES)->text =
+        add_step(&planning, 3, NSM_NO_OBJECT, STEP_SEQUENCES)->text =
             nsm_arena_printf(&plan->arena, "sequences (%zu)", source->n_sequences);
     plan_analyze(&planning);
     return NULL;
@@ -287,12 +313,6 @@ static struct nsm_error *run_key(const struct nsm_destination *destination,
     }
     nsm_buf_append_char(&sql, ')');
     return run_once(destination, conn, ctx, state->keys[0], NULL, sql.ptr);
-}
-
-static const char *target_schema(const struct nsm_pg_destination *state, const char *schema)
-{
-    const bool is_renamed = state->from_schema && strcmp(schema, state->from_schema) == 0;
-    return is_renamed ? state->to_schema : schema;
 }
 
 /* One statement for all: where tables were kept, their sequences never go back. */
@@ -356,6 +376,8 @@ static struct nsm_error *run_step(const struct nsm_destination *destination,
         return NULL;
     case STEP_KEY:
         return run_key(destination, conn, ctx, step);
+    case STEP_CHECKS:
+        return nsm_pg_later_put_back(conn, ctx, destination);
     case STEP_SEQUENCES:
         return run_sequences(destination, conn, ctx);
     case STEP_MATVIEWS:

@@ -107,8 +107,8 @@ static bool is_kept_table(const struct nsm_pg_destination *state, const struct n
 {
     for (size_t i = 0; i < state->n_tables; i++) {
         const struct nsm_pg_target *const target = &state->tables[i];
-        if (target->is_kept && strcmp(target->from.name, item->name) == 0 &&
-            strcmp(target->from.schema, item->schema) == 0)
+        if (target->is_kept && nsm_pg_item_is_named(item, target->from.name) &&
+            nsm_pg_item_is_in(item, target->from.schema))
             return true;
     }
     return false;
@@ -121,9 +121,8 @@ static bool is_kept_foreign_key(const struct nsm_pg_destination *state,
 {
     for (size_t i = 0; i < state->n_tables; i++) {
         const struct nsm_pg_target *const target = &state->tables[i];
-        const size_t len = strlen(target->from.name);
-        if (target->is_kept && strcmp(target->from.schema, item->schema) == 0 &&
-            strncmp(target->from.name, item->name, len) == 0 && item->name[len] == ' ')
+        const char *const rest = nsm_pg_skip_title_name(item->name, target->from.name);
+        if (target->is_kept && rest && *rest == ' ' && nsm_pg_item_is_in(item, target->from.schema))
             return true;
     }
     return false;

@@ -35,9 +35,11 @@ static struct nsm_error *name_target(struct nsm_destination *destination,
 {
     const struct nsm_object *const from = &destination->shape->objects[i];
     struct nsm_pg_target *const target = &state->tables[i];
+    const struct nsm_pg_source *const source = nsm_pg_source_of(destination);
     const char *const schema = nsm_settings_string(destination->selection, "schema");
     target->from = (struct nsm_pg_name){.schema = from->schema, .name = from->name};
     target->to = target->from;
+    target->is_partitioned = source && source->tables[i].is_partitioned;
     if (table->name)
         target->to = (struct nsm_pg_name){.schema = table->schema, .name = table->name};
     else if (schema)

@@ -89,6 +89,16 @@ static uint64_t estimate_rows(const struct nsm_pg_relation *relation, size_t blo
     return n_blocks * (block_bytes - 24) / row_bytes;
 }
 
+/* Where the server does not count, any transaction anywhere may have changed it. */
+const char *nsm_pg_version(const struct nsm_pg_catalog *catalog,
+                           const struct nsm_pg_relation *relation, struct nsm_arena *arena)
+{
+    return catalog->counts_changes
+               ? nsm_arena_printf(arena, "%llu/%llu", (unsigned long long)relation->filenode,
+                                  (unsigned long long)relation->n_changes)
+               : nsm_arena_printf(arena, "xid %s", catalog->next_xid);
+}
+
 void nsm_pg_object_fill(const struct nsm_pg_catalog *catalog,
                         const struct nsm_pg_relation *relation, bool is_other_kind,
                         struct nsm_arena *arena, struct nsm_object *object)
@@ -103,9 +113,5 @@ void nsm_pg_object_fill(const struct nsm_pg_catalog *catalog,
     object->n_records = estimate_rows(relation, catalog->block_bytes);
     object->is_exact = relation->heap_bytes == 0;
     /* Where the server does not count, any transaction anywhere may have changed it. */
-    object->version =
-        catalog->counts_changes
-            ? nsm_arena_printf(arena, "%llu/%llu", (unsigned long long)relation->filenode,
-                               (unsigned long long)relation->n_changes)
-            : nsm_arena_printf(arena, "xid %s", catalog->next_xid);
+    object->version = nsm_pg_version(catalog, relation, arena);
 }

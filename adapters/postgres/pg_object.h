@@ -14,4 +14,8 @@ void nsm_pg_object_fill(const struct nsm_pg_catalog *catalog,
                         const struct nsm_pg_relation *relation, bool is_other_kind,
                         struct nsm_arena *arena, struct nsm_object *object);
 
+/* Tells whether a table is what it was; in the arena. */
+const char *nsm_pg_version(const struct nsm_pg_catalog *catalog,
+                           const struct nsm_pg_relation *relation, struct nsm_arena *arena);
+
 #endif

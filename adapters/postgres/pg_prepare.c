@@ -11,6 +11,7 @@
  */
 #include "adapters/postgres/pg_definition.h"
 #include "adapters/postgres/pg_items.h"
+#include "adapters/postgres/pg_later.h"
 
 #include "adapters/postgres/pg_text.h"
 #include "migrate/base/alloc.h"
@@ -72,6 +73,20 @@ static struct nsm_error *rename_schema(const struct preparation *preparation, co
 
 /* ---- the definition ---- */
 
+/* An item's own text has blanks for line ends. */
+static const char *schema_of_item(const struct preparation *preparation,
+                                  const struct nsm_pg_item *item)
+{
+    const struct nsm_source *const from = preparation->destination->source;
+    const struct nsm_pg_source *const source = from ? from->state : NULL;
+    const char *const names[] = {source ? source->selection.schema : NULL, preparation->to_schema};
+    for (size_t i = 0; i < NSM_COUNT_OF(names); i++) {
+        if (names[i] && nsm_pg_item_is_named(item, names[i]))
+            return names[i];
+    }
+    return item->name;
+}
+
 static struct nsm_error *run_script(const struct preparation *preparation,
                                     const struct nsm_pg_script *script)
 {
@@ -80,7 +95,7 @@ static struct nsm_error *run_script(const struct preparation *preparation,
         if (item->is_left_out)
             continue;
         if (strcmp(item->type, "SCHEMA") == 0)
-            NSM_TRY(make_schema(preparation, item->name));
+            NSM_TRY(make_schema(preparation, schema_of_item(preparation, item)));
         NSM_TRY(
             nsm_pg_run_item(preparation->conn, preparation->ctx, preparation->destination, item));
     }
@@ -120,6 +135,57 @@ static struct nsm_error *load(const struct preparation *preparation, const char 
     return nsm_pg_definition_load(preparation->destination, preparation->ctx, archive, arena, ret);
 }
 
+/* The tables under their final names: those of the census, and the partitioned ones over them. */
+static struct nsm_pg_name *made_tables(const struct preparation *preparation,
+                                       struct nsm_arena *arena, size_t *ret_n)
+{
+    const struct nsm_pg_source *const source = preparation->destination->source->state;
+    const struct nsm_pg_destination *const state = preparation->state;
+    struct nsm_pg_name *const names = nsm_arena_calloc(arena, source->n_relations, sizeof(*names));
+    size_t n = 0;
+    size_t at = 0; /* the census is in the order of the relations */
+    for (size_t i = 0; i < source->n_relations; i++) {
+        const struct nsm_pg_name *const from = &source->relations[i];
+        const struct nsm_pg_target *const target = at < state->n_tables ? &state->tables[at] : NULL;
+        if (target && strcmp(target->from.name, from->name) == 0 &&
+            strcmp(target->from.schema, from->schema) == 0) {
+            at++;
+            if (!target->is_kept)
+                names[n++] = target->to;
+            continue;
+        }
+        names[n] = *from;
+        if (preparation->to_schema)
+            names[n].schema = preparation->to_schema;
+        n++;
+    }
+    *ret_n = n;
+    return names;
+}
+
+/* Of what was made, not of what stood there: all tables, also partitioned ones. */
+static struct nsm_error *take_checks_off(const struct preparation *preparation)
+{
+    const struct nsm_source *const from = preparation->destination->source;
+    struct nsm_arena arena NSM_CLEANUP(nsm_arena_release) = NSM_ARENA_INIT;
+    struct nsm_buf tables NSM_CLEANUP(nsm_buf_release) = NSM_BUF_TEXT;
+    struct nsm_buf name NSM_CLEANUP(nsm_buf_release) = NSM_BUF_TEXT;
+    size_t n = 0;
+    if (!from)
+        return NULL;
+    const struct nsm_pg_name *const names = made_tables(preparation, &arena, &n);
+    nsm_pg_array_begin(&tables);
+    for (size_t i = 0; i < n; i++) {
+        nsm_buf_clear(&name);
+        nsm_pg_quote_qualified(&name, names[i].schema, names[i].name);
+        nsm_pg_array_add(&tables, name.ptr);
+    }
+    nsm_pg_array_end(&tables);
+    NSM_TRY(nsm_buf_error(&tables));
+    return nsm_pg_later_take_off(preparation->conn, preparation->ctx, preparation->destination,
+                                 tables.ptr);
+}
+
 static struct nsm_error *make_defined(const struct preparation *preparation, const char *archive)
 {
     struct nsm_arena arena NSM_CLEANUP(nsm_arena_release) = NSM_ARENA_INIT;
@@ -127,6 +193,7 @@ static struct nsm_error *make_defined(const struct preparation *preparation, con
     NSM_TRY(load(preparation, archive, &arena, &definition));
     NSM_TRY(make_schemas(preparation));
     NSM_TRY(run_script(preparation, &definition.before));
+    NSM_TRY(take_checks_off(preparation));
     return rehearse(preparation, &definition.after);
 }
 
@@ -275,26 +342,6 @@ const char *nsm_pg_renamed_archive(const struct nsm_destination *destination,
     return nsm_arena_printf(arena, "%s/postgres-%s.renamed", destination->backend->work_dir, text);
 }
 
-/* The tables under their new names: those of the census, and the partitioned ones over them. */
-static struct nsm_pg_name *renamed_tables(const struct preparation *preparation,
-                                          struct nsm_arena *arena, size_t *ret_n)
-{
-    const struct nsm_pg_source *const source = preparation->destination->source->state;
-    const struct nsm_pg_destination *const state = preparation->state;
-    struct nsm_pg_name *const names = nsm_arena_calloc(arena, source->n_relations, sizeof(*names));
-    size_t n = 0;
-    for (size_t i = 0; i < source->n_relations; i++) {
-        struct nsm_pg_name name = {preparation->to_schema, source->relations[i].name};
-        for (size_t k = 0; k < state->n_tables; k++) {
-            if (strcmp(state->tables[k].from.name, source->relations[i].name) == 0)
-                name = state->tables[k].to;
-        }
-        names[n++] = name;
-    }
-    *ret_n = n;
-    return names;
-}
-
 static struct nsm_error *dump_templates(const struct preparation *preparation, const char *path)
 {
     struct nsm_arena arena NSM_CLEANUP(nsm_arena_release) = NSM_ARENA_INIT;
@@ -304,7 +351,7 @@ static struct nsm_error *dump_templates(const struct preparation *preparation, c
         .schema = source->selection.schema ? preparation->to_schema : NULL,
         .path = path,
     };
-    request.tables = renamed_tables(preparation, &arena, &request.n_tables);
+    request.tables = made_tables(preparation, &arena, &request.n_tables);
     return nsm_error_wrap(nsm_pg_dump(preparation->ctx, &request), "read the renamed definitions");
 }
 

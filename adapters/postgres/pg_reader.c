@@ -14,7 +14,6 @@
 
 #include "adapters/postgres/pg_error.h"
 #include "adapters/postgres/pg_snapshot.h"
-#include "adapters/postgres/pg_source.h"
 #include "adapters/postgres/pg_text.h"
 #include "migrate/base/clock.h"
 #include "migrate/base/parse.h"
@@ -84,7 +83,10 @@ struct nsm_error *nsm_pg_write_copy_out(struct nsm_buf *sql, const struct nsm_ob
         nsm_buf_append_cstr(sql, ", ");
     }
     nsm_buf_append_cstr(sql, "ctid FROM ONLY ");
-    nsm_pg_quote_qualified(sql, object->schema, object->name);
+    if (piece->table)
+        nsm_pg_quote_qualified(sql, piece->table->schema, piece->table->name);
+    else
+        nsm_pg_quote_qualified(sql, object->schema, object->name);
     NSM_TRY(write_condition(sql, piece));
     nsm_buf_printf(sql, ") TO STDOUT (FORMAT %s)", is_binary ? "binary" : "text");
     return nsm_buf_error(sql);
@@ -143,10 +145,8 @@ static struct nsm_error *start_copy(struct nsm_pg_reader *pg, struct nsm_context
 /* Whether the table is, under a snapshot that came in the place of the survey's, what it was. */
 static struct nsm_error *check_version(struct nsm_pg_reader *pg, struct nsm_context *ctx)
 {
-    const struct nsm_read_request *const request = pg->base.request;
-    const struct nsm_pg_source *const state = request->source->state;
     char oid[16];
-    (void)snprintf(oid, sizeof(oid), "%u", state->tables[request->part->object].oid);
+    (void)snprintf(oid, sizeof(oid), "%u", pg->file->oid);
     const char *const params[] = {oid};
     PGresult *result NSM_CLEANUP(nsm_pg_resultp) = NULL;
     NSM_TRY(nsm_pg_query(pg->conn, ctx,
@@ -155,7 +155,7 @@ static struct nsm_error *check_version(struct nsm_pg_reader *pg, struct nsm_cont
                          " + pg_stat_get_tuples_updated($1::oid)"
                          " + pg_stat_get_tuples_deleted($1::oid)",
                          params, 1, &result));
-    if (strcmp(PQgetvalue(result, 0, 0), request->object->version) == 0)
+    if (strcmp(PQgetvalue(result, 0, 0), pg->file->version) == 0)
         return NULL;
     return nsm_error_new(
         NSM_E_CONFLICT,
@@ -180,8 +180,11 @@ static struct nsm_error *open_conn(struct nsm_pg_reader *pg, struct nsm_context 
 {
     const struct nsm_read_request *const request = pg->base.request;
     const struct nsm_pg_source *const state = request->source->state;
+    struct nsm_str blocks = {0};
+    NSM_TRY(nsm_pg_find_file(state, request->part, &pg->file, &blocks));
     const struct nsm_pg_piece piece = {
-        .range = request->part->range,
+        .table = &pg->file->name,
+        .range = blocks,
         .behind = request->resume,
         .where = state->selection.where,
     };
@@ -287,14 +290,13 @@ static struct nsm_error *check_file(struct nsm_pg_reader *pg, struct nsm_context
     const struct nsm_pg_source *const state = request->source->state;
     if (!state->snapshot_number)
         return NULL;
-    const struct nsm_pg_table *const table = &state->tables[request->part->object];
     char oid[16];
-    (void)snprintf(oid, sizeof(oid), "%u", table->oid);
+    (void)snprintf(oid, sizeof(oid), "%u", pg->file->oid);
     const char *const params[] = {oid};
     PGresult *result NSM_CLEANUP(nsm_pg_resultp) = NULL;
     NSM_TRY(nsm_pg_query(pg->conn, ctx, "SELECT COALESCE(pg_relation_filenode($1), 0)", params, 1,
                          &result));
-    if (nsm_pg_get_u64(result, 0, 0) != table->filenode)
+    if (nsm_pg_get_u64(result, 0, 0) != pg->file->filenode)
         return nsm_error_new(
             NSM_E_CONFLICT,
             "the table was rewritten or truncated since it was surveyed: run again");

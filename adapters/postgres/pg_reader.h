@@ -7,7 +7,7 @@
 #ifndef NSM_ADAPTERS_POSTGRES_PG_READER_H
 #define NSM_ADAPTERS_POSTGRES_PG_READER_H
 
-#include "adapters/postgres/pg_conn.h"
+#include "adapters/postgres/pg_source.h"
 
 /* "(4294967295,65535)" and a NUL. */
 #define NSM_PG_PLACE_BYTES 24
@@ -15,8 +15,9 @@
 struct nsm_pg_reader {
     struct nsm_reader base;
     struct nsm_pg_conn *conn;
-    bool is_binary; /* the form that COPY sends */
-    bool has_begun; /* the first piece, with the header, has come */
+    const struct nsm_pg_file *file; /* the source's */
+    bool is_binary;                 /* the form that COPY sends */
+    bool has_begun;                 /* the first piece, with the header, has come */
     bool is_end;
     char place[NSM_PG_PLACE_BYTES]; /* of the last row, as the server writes a tid; "" before it */
 };
@@ -34,9 +35,10 @@ struct nsm_error *nsm_pg_read_row(struct nsm_batch *batch, const struct nsm_obje
 
 /* Which rows of a table. */
 struct nsm_pg_piece {
-    struct nsm_str range;  /* of blocks, "a-b" or "a-"; empty: all */
-    struct nsm_str behind; /* only rows behind this place; empty: all of the range */
-    const char *where;     /* NULL: all */
+    const struct nsm_pg_name *table; /* NULL: the object's own */
+    struct nsm_str range;            /* of blocks, "a-b" or "a-"; empty: all */
+    struct nsm_str behind;           /* only rows behind this place; empty: all of the range */
+    const char *where;               /* NULL: all */
 };
 /* Appends the COPY statement; its last column is the row's place. NSM_E_CORRUPT for a range or a place
  * that is none. */

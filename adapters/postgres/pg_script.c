@@ -226,6 +226,28 @@ static size_t read_head(struct nsm_arena *arena, struct nsm_str text, size_t at,
     return at;
 }
 
+const char *nsm_pg_skip_title_name(const char *text, const char *name)
+{
+    for (; *name; name++, text++) {
+        const char c = *name == '\n' || *name == '\r' ? ' ' : *name;
+        if (*text != c)
+            return NULL;
+    }
+    return text;
+}
+
+bool nsm_pg_item_is_named(const struct nsm_pg_item *item, const char *name)
+{
+    const char *const rest = nsm_pg_skip_title_name(item->name, name);
+    return rest && !*rest;
+}
+
+bool nsm_pg_item_is_in(const struct nsm_pg_item *item, const char *schema)
+{
+    const char *const rest = nsm_pg_skip_title_name(item->schema, schema);
+    return rest && !*rest;
+}
+
 /* ---- items ---- */
 
 static bool is_owner_statement(struct nsm_str statement)

@@ -37,6 +37,13 @@ struct nsm_pg_script {
 struct nsm_error *nsm_pg_script_parse(struct nsm_arena *arena, struct nsm_str text,
                                       struct nsm_pg_script *ret) NSM_MUST_USE;
 
+/* Whether an item has that name, or lies in that schema. Line ends of names are blanks in items, so two
+ * names can be one. */
+bool nsm_pg_item_is_named(const struct nsm_pg_item *item, const char *name);
+bool nsm_pg_item_is_in(const struct nsm_pg_item *item, const char *schema);
+/* What follows `name` at the beginning of an item's text; NULL when that begins with something else. */
+const char *nsm_pg_skip_title_name(const char *text, const char *name);
+
 /* Cuts the next statement, with its semicolon, off a text; false when only blanks and comments are
  * left. A function's body of BEGIN ATOMIC is cut at its semicolons: it is not for such items. */
 bool nsm_pg_next_statement(struct nsm_str *text, struct nsm_str *ret_statement) NSM_MUST_USE;

@@ -9,17 +9,27 @@
 
 #include "adapters/postgres/pg_selection.h"
 
-/* One per object of the census. */
-struct nsm_pg_table {
-    uint32_t oid;
-    uint64_t filenode;
-    uint64_t n_blocks;
-    const char *owner;
-};
-
 /* A relation by its name. */
 struct nsm_pg_name {
     const char *schema, *name;
+};
+
+/* What a part is read from: a table, or a leaf of a partitioned one. */
+struct nsm_pg_file {
+    uint32_t oid;
+    uint64_t filenode;
+    uint64_t n_blocks;
+    const char *version; /* as of an object */
+    struct nsm_pg_name name;
+};
+
+/* One per object of the census. A table has one file. Only a partitioned table whose rows may belong to
+ * other partitions at the destination is an object itself: its leaves are its files, and the ranges of
+ * its parts begin with "<oid>:". */
+struct nsm_pg_table {
+    bool is_partitioned;
+    struct nsm_pg_file *files;
+    size_t n_files;
 };
 
 struct nsm_pg_sequence {
@@ -60,6 +70,11 @@ struct nsm_pg_source {
 
 struct nsm_error *nsm_pg_survey(struct nsm_backend *backend, struct nsm_context *ctx,
                                 struct nsm_source **sources, size_t n_sources) NSM_MUST_USE;
+/* The file of a part, and the range of blocks in it. NSM_E_CONFLICT when it is not there any more. */
+struct nsm_error *nsm_pg_find_file(const struct nsm_pg_source *source, const struct nsm_part *part,
+                                   const struct nsm_pg_file **ret_file, struct nsm_str *ret_blocks)
+    NSM_MUST_USE;
+uint64_t nsm_pg_count_blocks(const struct nsm_pg_table *table);
 void nsm_pg_release_source(struct nsm_source *source);
 
 #endif

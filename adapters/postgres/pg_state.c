@@ -33,7 +33,10 @@ static struct nsm_error *make_state(struct nsm_pg_conn *conn, struct nsm_context
         " n_skipped bigint NOT NULL, n_vanished bigint NOT NULL, digest text NOT NULL,"
         " digest_records bigint NOT NULL, PRIMARY KEY (run_id, part_id));"
         "CREATE TABLE nsmigrate.done (run_id text, namespace text, kind text,"
-        " name text, PRIMARY KEY (run_id, namespace, kind, name))";
+        " name text, PRIMARY KEY (run_id, namespace, kind, name));"
+        "CREATE TABLE nsmigrate.later (run_id text, namespace text, depth int, schema text,"
+        " tab text, name text, definition text NOT NULL, comment text,"
+        " PRIMARY KEY (run_id, namespace, tab, name))";
     bool is_standing = false;
     NSM_TRY(is_there(conn, ctx, HAS_TABLES, &is_standing));
     if (is_standing)
@@ -198,7 +201,8 @@ struct nsm_error *nsm_pg_load_checkpoints(struct nsm_backend *backend, struct ns
 /* ---- undoing and forgetting ---- */
 
 static struct nsm_error *reset(struct nsm_pg_conn *conn, struct nsm_context *ctx,
-                               const struct nsm_destination *destination, const char *table)
+                               const struct nsm_destination *destination, const char *table,
+                               bool is_partitioned)
 {
     bool is_made = false;
     NSM_TRY(nsm_pg_exec(conn, ctx, "BEGIN"));
@@ -207,7 +211,7 @@ static struct nsm_error *reset(struct nsm_pg_conn *conn, struct nsm_context *ctx
      * can be done again. TRUNCATE waits for a session of an earlier attempt that is still at work. */
     if (is_made) {
         struct nsm_buf sql NSM_CLEANUP(nsm_buf_release) = NSM_BUF_TEXT;
-        nsm_buf_printf(&sql, "TRUNCATE ONLY %s", table);
+        nsm_buf_printf(&sql, "TRUNCATE %s%s", is_partitioned ? "" : "ONLY ", table);
         NSM_TRY(nsm_pg_exec(conn, ctx, sql.ptr));
     }
     const char *const params[] = {destination->backend->run_id, table};
@@ -226,8 +230,10 @@ struct nsm_error *nsm_pg_reset_object(struct nsm_destination *destination, struc
     struct nsm_buf table NSM_CLEANUP(nsm_buf_release) = NSM_BUF_TEXT;
     nsm_pg_quote_qualified(&table, object->schema, object->name);
     NSM_TRY(nsm_pg_acquire((struct nsm_pg_backend *)destination->backend, ctx, &conn));
-    return nsm_error_wrap(reset(conn, ctx, destination, table.ptr), "empty table %s.%s",
-                          object->schema, object->name);
+    const struct nsm_pg_destination *const state = destination->state;
+    return nsm_error_wrap(
+        reset(conn, ctx, destination, table.ptr, state->tables[object_index].is_partitioned),
+        "empty table %s.%s", object->schema, object->name);
 }
 
 /* A part's id is "<namespace>/<index>". */
@@ -241,11 +247,15 @@ static struct nsm_error *forget(struct nsm_pg_conn *conn, struct nsm_context *ct
     const char *const params[] = {destination->backend->run_id, destination->namespace_name};
     PGresult *parts NSM_CLEANUP(nsm_pg_resultp) = NULL;
     PGresult *done NSM_CLEANUP(nsm_pg_resultp) = NULL;
+    PGresult *later NSM_CLEANUP(nsm_pg_resultp) = NULL;
     PGresult *left NSM_CLEANUP(nsm_pg_resultp) = NULL;
     NSM_TRY(nsm_pg_query(conn, ctx, delete_parts, params, 2, &parts));
     NSM_TRY(nsm_pg_query(conn, ctx,
                          "DELETE FROM nsmigrate.done WHERE run_id = $1 AND namespace = $2", params,
                          2, &done));
+    NSM_TRY(nsm_pg_query(conn, ctx,
+                         "DELETE FROM nsmigrate.later WHERE run_id = $1 AND namespace = $2", params,
+                         2, &later));
     /* A run that was given up must not keep ours from tidying up; but its rows are its own. */
     NSM_TRY(nsm_pg_query(conn, ctx,
                          "SELECT EXISTS (SELECT FROM nsmigrate.checkpoint)"
@@ -256,7 +266,8 @@ static struct nsm_error *forget(struct nsm_pg_conn *conn, struct nsm_context *ct
     if (nsm_pg_get_bool(left, 0, 0))
         return NULL;
     return nsm_pg_exec(conn, ctx,
-                       "DROP TABLE nsmigrate.checkpoint, nsmigrate.done; DROP SCHEMA nsmigrate");
+                       "DROP TABLE nsmigrate.checkpoint, nsmigrate.done, nsmigrate.later;"
+                       " DROP SCHEMA nsmigrate");
 }
 
 struct nsm_error *nsm_pg_complete(struct nsm_destination *destination, struct nsm_context *ctx)

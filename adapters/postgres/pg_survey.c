@@ -9,6 +9,7 @@
 #include "adapters/postgres/pg_text.h"
 #include "adapters/postgres/pg_values.h"
 #include "migrate/base/alloc.h"
+#include "migrate/base/parse.h"
 
 #define MAX_PARTS 100000
 
@@ -27,49 +28,131 @@ static bool is_other_kind(const struct nsm_source *source)
     return source->flags & NSM_SURVEY_VALUE_TYPES;
 }
 
+static struct nsm_pg_name copy_name(struct nsm_arena *arena, const struct nsm_pg_relation *relation)
+{
+    return (struct nsm_pg_name){
+        .schema = nsm_arena_strdup(arena, relation->schema),
+        .name = nsm_arena_strdup(arena, relation->name),
+    };
+}
+
+/* The uppermost partitioned table over a relation, or the relation itself, that must be read and written
+ * as a whole; NULL: none. */
+static const struct nsm_pg_relation *whole_over(const struct survey *survey,
+                                                const struct nsm_source *source,
+                                                const struct nsm_pg_relation *relation)
+{
+    const struct nsm_pg_relation *found = NULL;
+    for (const struct nsm_pg_relation *at = relation; at; at = at->parent) {
+        if (!source->written && !survey->is_selected[at - survey->catalog.relations])
+            break;
+        if (at->kind == 'p' && at->has_own_hashes)
+            found = at;
+    }
+    return found;
+}
+
+static struct nsm_pg_file make_file(const struct survey *survey, struct nsm_source *source,
+                                    const struct nsm_pg_relation *relation)
+{
+    struct nsm_pg_source *const state = source->state;
+    return (struct nsm_pg_file){
+        .oid = relation->oid,
+        .filenode = relation->filenode,
+        .n_blocks = relation->heap_bytes / survey->catalog.block_bytes,
+        .version = nsm_pg_version(&survey->catalog, relation, &state->arena),
+        .name = copy_name(&state->arena, relation),
+    };
+}
+
 static void add_object(const struct survey *survey, struct nsm_source *source,
                        const struct nsm_pg_relation *relation)
 {
     struct nsm_pg_source *const state = source->state;
     struct nsm_object *const object = nsm_census_add_object(&source->census);
+    struct nsm_pg_table *const table = &state->tables[source->census.n_objects - 1];
     nsm_pg_object_fill(&survey->catalog, relation, is_other_kind(source), &source->census.arena,
                        object);
-    state->tables[source->census.n_objects - 1] = (struct nsm_pg_table){
-        .oid = relation->oid,
-        .filenode = relation->filenode,
-        .n_blocks = relation->heap_bytes / survey->catalog.block_bytes,
-        .owner = nsm_arena_strdup(&state->arena, relation->owner),
+    table->files = nsm_arena_calloc(&state->arena, 1, sizeof(*table->files));
+    table->files[table->n_files++] = make_file(survey, source, relation);
+}
+
+/* A partitioned table with all its leaves. */
+static void add_whole(const struct survey *survey, struct nsm_source *source,
+                      const struct nsm_pg_relation *relation)
+{
+    struct nsm_pg_source *const state = source->state;
+    const struct nsm_pg_catalog *const catalog = &survey->catalog;
+    add_object(survey, source, relation);
+    struct nsm_object *const object = &source->census.objects[source->census.n_objects - 1];
+    struct nsm_pg_table *const table = &state->tables[source->census.n_objects - 1];
+    struct nsm_digest versions = {0};
+    size_t n = 0;
+    for (size_t i = 0; i < catalog->n_relations; i++)
+        n += catalog->relations[i].kind == 'r' && catalog->relations[i].parent;
+    *table = (struct nsm_pg_table){
+        .is_partitioned = true,
+        .files = nsm_arena_calloc(&state->arena, n, sizeof(*table->files)),
     };
+    object->is_exact = true;
+    for (const struct nsm_pg_relation *leaf = catalog->relations;
+         leaf < catalog->relations + catalog->n_relations; leaf++) {
+        struct nsm_object of_leaf = {0};
+        if (leaf->kind != 'r' || whole_over(survey, source, leaf) != relation)
+            continue;
+        table->files[table->n_files] = make_file(survey, source, leaf);
+        nsm_pg_object_fill(catalog, leaf, is_other_kind(source), &state->arena, &of_leaf);
+        object->n_bytes += of_leaf.n_bytes;
+        object->n_records += of_leaf.n_records;
+        object->is_exact = object->is_exact && of_leaf.is_exact;
+        nsm_digest_add_raw(&versions, nsm_str_of(table->files[table->n_files++].version));
+    }
+    char text[33];
+    nsm_digest_format(&versions, text);
+    object->version = nsm_arena_strdup(&source->census.arena, text);
 }
 
 /* ---- parts ---- */
 
 /* A range of blocks as "a-b", the last one open: "a-", for rows that came since. */
-static void add_parts(const struct survey *survey, struct nsm_source *source, size_t index)
+static void add_parts_of_file(const struct survey *survey, struct nsm_source *source, size_t index,
+                              const struct nsm_pg_file *file)
 {
     const struct nsm_pg_source *const state = source->state;
     const struct nsm_object *const object = &source->census.objects[index];
-    const uint64_t n_blocks = state->tables[index].n_blocks;
-    if (n_blocks == 0)
-        return;
+    const uint64_t n_blocks = file->n_blocks;
+    const uint64_t n_all = nsm_pg_count_blocks(&state->tables[index]);
+    const uint64_t n_bytes = object->n_bytes / n_all * n_blocks;
     uint64_t n_parts = 1;
     /* Older servers read the whole table for each range of ctid. */
     if (source->part_bytes && PQserverVersion(survey->conn->pq) >= 140000)
-        n_parts = (object->n_bytes + source->part_bytes - 1) / source->part_bytes;
+        n_parts = (n_bytes + source->part_bytes - 1) / source->part_bytes;
     n_parts = n_parts > n_blocks ? n_blocks : n_parts;
     n_parts = n_parts > MAX_PARTS ? MAX_PARTS : (n_parts ? n_parts : 1);
     for (uint64_t i = 0; i < n_parts; i++) {
         char range[64] = "";
+        size_t len = 0;
         const uint64_t begin = n_blocks * i / n_parts;
         const uint64_t end = n_blocks * (i + 1) / n_parts;
+        if (state->tables[index].is_partitioned)
+            len = (size_t)snprintf(range, sizeof(range), "%u:", file->oid);
         if (n_parts > 1 && i + 1 < n_parts)
-            (void)snprintf(range, sizeof(range), "%llu-%llu", (unsigned long long)begin,
+            (void)snprintf(range + len, sizeof(range) - len, "%llu-%llu", (unsigned long long)begin,
                            (unsigned long long)end);
         else if (n_parts > 1)
-            (void)snprintf(range, sizeof(range), "%llu-", (unsigned long long)begin);
+            (void)snprintf(range + len, sizeof(range) - len, "%llu-", (unsigned long long)begin);
         nsm_census_add_part(&source->census, index, nsm_str_of(range),
-                            object->n_records * (end - begin) / n_blocks,
-                            object->n_bytes * (end - begin) / n_blocks);
+                            object->n_records * (end - begin) / n_all,
+                            object->n_bytes * (end - begin) / n_all);
+    }
+}
+
+static void add_parts(const struct survey *survey, struct nsm_source *source, size_t index)
+{
+    const struct nsm_pg_source *const state = source->state;
+    for (size_t i = 0; i < state->tables[index].n_files; i++) {
+        if (state->tables[index].files[i].n_blocks)
+            add_parts_of_file(survey, source, index, &state->tables[index].files[i]);
     }
 }
 
@@ -163,14 +246,6 @@ static void note_owner(struct nsm_pg_source *state, const char *owner)
     state->owners[state->n_owners++] = nsm_arena_strdup(&state->arena, owner);
 }
 
-static struct nsm_pg_name copy_name(struct nsm_arena *arena, const struct nsm_pg_relation *relation)
-{
-    return (struct nsm_pg_name){
-        .schema = nsm_arena_strdup(arena, relation->schema),
-        .name = nsm_arena_strdup(arena, relation->name),
-    };
-}
-
 /* ---- one namespace ---- */
 
 /* Room for all that the relations [begin, end) can bring. */
@@ -209,6 +284,9 @@ static void add_selected(struct survey *survey, struct nsm_source *source,
     note_types(survey, source, relation);
     note_outside(survey, source, relation);
     note_owner(state, relation->owner);
+    const struct nsm_pg_relation *const whole = whole_over(survey, source, relation);
+    if (whole == relation)
+        add_whole(survey, source, relation);
     if (relation->kind != 'r')
         return;
     add_table_findings(survey, source, relation);
@@ -217,7 +295,8 @@ static void add_selected(struct survey *survey, struct nsm_source *source,
                          "table %s.%s has a column of type oid that may point to large objects, "
                          "which are not copied",
                          relation->schema, relation->name);
-    add_object(survey, source, relation);
+    if (!whole)
+        add_object(survey, source, relation);
 }
 
 static bool owns_sequence(const struct survey *survey, const struct nsm_pg_relation *begin,
@@ -343,11 +422,15 @@ static struct nsm_error *survey_written(struct survey *survey, struct nsm_source
         const struct nsm_object *const target = &written->target.objects[i];
         const struct nsm_pg_relation *const relation =
             nsm_pg_catalog_find(&survey->catalog, target->schema, target->name);
-        if (!relation || relation->kind != 'r')
+        if (!relation ||
+            (relation->kind != 'r' && whole_over(survey, source, relation) != relation))
             return nsm_error_new(NSM_E_NOTFOUND, "table %s.%s does not exist in database %s",
                                  target->schema, target->name, survey->catalog.database);
         add_table_findings(survey, source, relation);
-        add_object(survey, source, relation);
+        if (relation->kind == 'p')
+            add_whole(survey, source, relation);
+        else
+            add_object(survey, source, relation);
         copy_target_columns(source, i, target, &written->shape->objects[i]);
     }
     state->identity = nsm_arena_strdup(&state->arena, survey->catalog.identity);
@@ -455,6 +538,37 @@ struct nsm_error *nsm_pg_survey(struct nsm_backend *backend, struct nsm_context 
     NSM_TRY(make_states(pg, ctx, sources, n_sources, &arena, &snapshot));
     struct survey survey NSM_CLEANUP(survey_release) = {.pg = pg, .ctx = ctx};
     return survey_all(&survey, sources, n_sources, snapshot.id);
+}
+
+struct nsm_error *nsm_pg_find_file(const struct nsm_pg_source *source, const struct nsm_part *part,
+                                   const struct nsm_pg_file **ret_file, struct nsm_str *ret_blocks)
+{
+    const struct nsm_pg_table *const table = &source->tables[part->object];
+    const char *const colon =
+        part->range.len ? memchr(part->range.ptr, ':', part->range.len) : NULL;
+    const size_t len = colon ? (size_t)(colon - part->range.ptr) : 0;
+    uint64_t oid = 0;
+    *ret_file = table->files;
+    *ret_blocks = part->range;
+    if (!table->is_partitioned)
+        return NULL;
+    const bool is_number = nsm_parse_u64((struct nsm_str){part->range.ptr, len}, &oid);
+    for (size_t i = 0; i < table->n_files && is_number; i++) {
+        if (table->files[i].oid != oid)
+            continue;
+        *ret_file = &table->files[i];
+        *ret_blocks = nsm_str_skip(part->range, len + 1);
+        return NULL;
+    }
+    return nsm_error_new(NSM_E_CONFLICT, "a partition is gone since it was surveyed: run again");
+}
+
+uint64_t nsm_pg_count_blocks(const struct nsm_pg_table *table)
+{
+    uint64_t n = 0;
+    for (size_t i = 0; i < table->n_files; i++)
+        n += table->files[i].n_blocks;
+    return n;
 }
 
 void nsm_pg_release_source(struct nsm_source *source)

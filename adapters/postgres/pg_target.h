@@ -5,8 +5,9 @@
  *
  *   nsmigrate.checkpoint   how far each part is, in the transactions of the rows
  *   nsmigrate.done         what was prepared and finished, in the transactions that did it
+ *   nsmigrate.later        constraints that come back after the rows (pg_later.h)
  *
- * Both are dropped when the last run's last namespace is complete.
+ * They are dropped when the last run's last namespace is complete.
  *
  * Threads: the state is immutable after inspect but for what prepare adds, which happens before any
  * writer.
@@ -20,9 +21,10 @@
 struct nsm_pg_target {
     struct nsm_pg_name from; /* the shape's */
     struct nsm_pg_name to;
-    bool is_standing; /* exists already, and not by this run */
-    bool is_ours;     /* this run made it */
-    bool is_kept;     /* standing, and rows go into it: if_exists is merge or skip */
+    bool is_partitioned; /* read and written as a whole: see nsm_pg_table */
+    bool is_standing;    /* exists already, and not by this run */
+    bool is_ours;        /* this run made it */
+    bool is_kept;        /* standing, and rows go into it: if_exists is merge or skip */
 };
 
 struct nsm_pg_destination {

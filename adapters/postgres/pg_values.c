@@ -50,10 +50,10 @@ static struct nsm_error *flush(struct asking *asking, answer_fn *answer)
 
 /* Adds "SELECT <number of the question>, <columns> FROM <table>". */
 static void ask(struct asking *asking, struct nsm_source *source, size_t index, const char *columns,
-                const struct nsm_pg_name *table)
+                const char *only, const struct nsm_pg_name *table)
 {
-    nsm_buf_printf(&asking->sql, "%sSELECT %zu, %s FROM ONLY ",
-                   asking->n_questions ? " UNION ALL " : "", asking->n_questions, columns);
+    nsm_buf_printf(&asking->sql, "%sSELECT %zu, %s FROM %s",
+                   asking->n_questions ? " UNION ALL " : "", asking->n_questions, columns, only);
     nsm_pg_quote_qualified(&asking->sql, table->schema, table->name);
     asking->questions[asking->n_questions++] = (struct question){source, index};
 }
@@ -76,7 +76,7 @@ static struct nsm_error *ask_sequences(struct asking *asking, struct nsm_source 
     for (size_t i = 0; i < state->n_sequences; i++) {
         if (asking->n_questions == MAX_PER_STATEMENT)
             NSM_TRY(flush(asking, take_sequence));
-        ask(asking, source, i, "last_value, is_called", &state->sequences[i].name);
+        ask(asking, source, i, "last_value, is_called", "", &state->sequences[i].name);
     }
     return NULL;
 }
@@ -103,7 +103,7 @@ static bool has_refusal(const struct nsm_findings *findings)
 static bool is_small(const struct asking *asking, const struct nsm_source *source, size_t i)
 {
     const struct nsm_pg_source *const state = source->state;
-    return state->tables[i].n_blocks * asking->block_bytes <= MAX_COUNTED_BYTES;
+    return nsm_pg_count_blocks(&state->tables[i]) * asking->block_bytes <= MAX_COUNTED_BYTES;
 }
 
 static struct nsm_error *ask_counts(struct asking *asking, struct nsm_source *source)
@@ -119,7 +119,7 @@ static struct nsm_error *ask_counts(struct asking *asking, struct nsm_source *so
         if (asking->n_questions == MAX_PER_STATEMENT)
             NSM_TRY(flush(asking, take_count));
         const struct nsm_pg_name name = {object->schema, object->name};
-        ask(asking, source, i, "count(*)", &name);
+        ask(asking, source, i, "count(*)", state->tables[i].is_partitioned ? "" : "ONLY ", &name);
         asking->n_counted++;
     }
     return NULL;
@@ -134,7 +134,8 @@ static struct nsm_error *try_condition(struct asking *asking, struct nsm_source 
     struct nsm_object *const object = &source->census.objects[i];
     const bool is_counted = is_small(asking, source, i);
     struct nsm_buf sql NSM_CLEANUP(nsm_buf_release) = NSM_BUF_TEXT;
-    nsm_buf_printf(&sql, "SELECT %s FROM ONLY ", is_counted ? "0, count(*)" : "");
+    nsm_buf_printf(&sql, "SELECT %s FROM %s", is_counted ? "0, count(*)" : "",
+                   state->tables[i].is_partitioned ? "" : "ONLY ");
     nsm_pg_quote_qualified(&sql, object->schema, object->name);
     nsm_buf_printf(&sql, " WHERE (%s\n)%s", state->selection.where, is_counted ? "" : " LIMIT 0");
     PGresult *result NSM_CLEANUP(nsm_pg_resultp) = NULL;

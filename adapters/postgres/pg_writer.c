@@ -83,7 +83,12 @@ struct nsm_error *nsm_pg_writer_open(struct nsm_writer *writer, struct nsm_conte
     pg->sql = NSM_BUF_TEXT;
     pg->merge = NSM_BUF_TEXT;
     pg->stage = NSM_BUF_TEXT;
+    pg->begin = NSM_BUF_TEXT;
     pg->rows = NSM_BUF_INIT(MAX_ROWS);
+    /* What functions of generated columns and domains find by an application's search_path, they
+     * find in the table's schema. */
+    nsm_buf_append_cstr(&pg->begin, "BEGIN; SET LOCAL search_path = ");
+    nsm_pg_quote_ident(&pg->begin, object->schema);
     pg->has_last = request->from != NULL;
     pg->last = request->from ? request->from->n_records : 0;
     pg->is_binary =
@@ -136,7 +141,7 @@ static struct nsm_error *put(struct nsm_pg_writer *pg, struct nsm_context *ctx, 
 static struct nsm_error *begin_copy(struct nsm_pg_writer *pg, struct nsm_context *ctx)
 {
     if (!pg->is_in_transaction) {
-        NSM_TRY(nsm_pg_exec(pg->conn, ctx, "BEGIN"));
+        NSM_TRY(nsm_pg_exec(pg->conn, ctx, pg->begin.ptr));
         pg->is_in_transaction = true;
         if (pg->stage.len)
             NSM_TRY(nsm_pg_exec(pg->conn, ctx, pg->stage.ptr));
@@ -289,5 +294,6 @@ void nsm_pg_writer_close(struct nsm_writer *writer)
     nsm_buf_release(&pg->sql);
     nsm_buf_release(&pg->merge);
     nsm_buf_release(&pg->stage);
+    nsm_buf_release(&pg->begin);
     nsm_buf_release(&pg->rows);
 }

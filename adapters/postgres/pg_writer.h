@@ -14,6 +14,7 @@ struct nsm_pg_writer {
     struct nsm_buf sql;   /* the COPY statement */
     struct nsm_buf rows;  /* lane record: rows as COPY text */
     struct nsm_buf merge; /* the INSERT from the staging table; empty: COPY goes into the table */
+    struct nsm_buf begin; /* begins the transaction */
     struct nsm_buf stage; /* makes the staging table */
     bool is_binary;
     bool is_in_transaction, is_in_copy;
