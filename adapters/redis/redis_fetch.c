@@ -7,18 +7,12 @@
 #include "migrate/base/alloc.h"
 #include "migrate/base/parse.h"
 
+/* Of a string that is guessed to be one, at most. */
+#define MAX_GUESS_BYTES ((size_t)16 << 10)
+
 static struct nsm_str key_of(const struct nsm_redis_slot *slot)
 {
     return nsm_buf_view(&slot->key);
-}
-
-bool nsm_redis_kind_parse(struct nsm_str type, enum nsm_kind *ret)
-{
-    enum nsm_kind kind;
-    if (!nsm_kind_parse(type, &kind) || kind == NSM_KIND_ROW || kind == NSM_KIND_DUMP)
-        return false;
-    *ret = kind;
-    return true;
 }
 
 /* ---- expiry ---- */
@@ -116,12 +110,34 @@ static void queue_value(struct nsm_redis_reader *reader, const struct nsm_redis_
     }
 }
 
+/* The largest string that is worth a guess: a batch of them is no more than four of its size. */
+static size_t max_guess_bytes(const struct nsm_redis_reader *reader)
+{
+    const struct nsm_read_request *const request = reader->base.request;
+    const size_t n_share = request->batch_bytes / (request->batch_records / 4 + 1);
+    const size_t n_least = n_share < request->batch_bytes ? n_share : request->batch_bytes;
+    return n_least < MAX_GUESS_BYTES ? n_least : MAX_GUESS_BYTES;
+}
+
+/* One byte more than a small string has. */
+static void queue_guess(struct nsm_redis_reader *reader, const struct nsm_redis_slot *slot)
+{
+    nsm_redis_begin(reader->conn, 4);
+    nsm_redis_arg_cstr(reader->conn, "GETRANGE");
+    nsm_redis_arg(reader->conn, key_of(slot));
+    nsm_redis_arg_cstr(reader->conn, "0");
+    nsm_redis_arg_i64(reader->conn, (int64_t)max_guess_bytes(reader));
+}
+
 void nsm_redis_fetch_queue(struct nsm_redis_reader *reader, const struct nsm_redis_slot *slot)
 {
     if (slot->is_gone)
         return;
     nsm_redis_expiry_queue(reader, key_of(slot));
-    queue_value(reader, slot);
+    if (slot->is_guessed)
+        queue_guess(reader, slot);
+    else
+        queue_value(reader, slot);
 }
 
 /* ---- records ---- */
@@ -361,8 +377,42 @@ static struct nsm_error *take_value(struct nsm_redis_reader *reader, struct nsm_
     return slot->kind == NSM_KIND_ZSET ? nsm_redis_scores_mend(batch, record) : NULL;
 }
 
+/* `is_expired`: the key was gone when its expiry was asked for. An empty answer is an empty string or a key that went away since:
+ * that is looked at again. */
+static struct nsm_error *take_guess(struct nsm_redis_reader *reader, struct nsm_context *ctx,
+                                    struct nsm_redis_slot *slot, struct nsm_batch *batch,
+                                    bool is_expired)
+{
+    const struct nsm_redis_reply *reply;
+    NSM_TRY(nsm_redis_receive(reader->conn, ctx, &batch->arena, &reply));
+    if (reply->type != NSM_REDIS_STRING && !nsm_redis_reply_is_error(reply, "WRONGTYPE"))
+        return nsm_redis_reply_error(reply, "GETRANGE", key_of(slot));
+    if (reply->type == NSM_REDIS_STRING && reply->str.len == 0 && is_expired) {
+        slot->is_gone = true;
+        return NULL;
+    }
+    slot->is_missed = reply->type != NSM_REDIS_STRING || reply->str.len == 0 ||
+                      reply->str.len > max_guess_bytes(reader);
+    if (slot->is_missed) {
+        nsm_redis_guess_learn(reader->list->guesses, slot->shape, NSM_KIND_DUMP);
+        return NULL;
+    }
+    const struct nsm_redis_items items = {reply, 1};
+    nsm_redis_record_add(batch, NSM_KIND_STRING, &items, 1);
+    reader->guess_bytes = (reader->guess_bytes * 15 + reply->str.len) / 16;
+    return NULL;
+}
+
+static void learn(const struct nsm_redis_reader *reader, const struct nsm_redis_slot *slot,
+                  const struct nsm_record *record)
+{
+    const bool is_dump = record->kind == NSM_KIND_DUMP;
+    nsm_redis_guess_learn(reader->list->guesses, slot->shape,
+                          is_dump ? nsm_redis_dump_kind(record->items[0].bytes) : record->kind);
+}
+
 struct nsm_error *nsm_redis_fetch_take(struct nsm_redis_reader *reader, struct nsm_context *ctx,
-                                       const struct nsm_redis_slot *slot, struct nsm_batch *batch)
+                                       struct nsm_redis_slot *slot, struct nsm_batch *batch)
 {
     if (slot->is_gone) {
         batch->n_vanished++;
@@ -372,13 +422,15 @@ struct nsm_error *nsm_redis_fetch_take(struct nsm_redis_reader *reader, struct n
     int64_t expires_at_ms = NSM_NO_EXPIRY;
     bool is_expired = false;
     NSM_TRY(nsm_redis_expiry_take(reader, ctx, key_of(slot), &expires_at_ms, &is_expired));
-    bool is_gone = false;
-    NSM_TRY(take_value(reader, ctx, slot, batch, &is_gone));
-    if (is_gone) {
-        batch->n_vanished++;
+    if (slot->is_guessed)
+        NSM_TRY(take_guess(reader, ctx, slot, batch, is_expired));
+    else
+        NSM_TRY(take_value(reader, ctx, slot, batch, &slot->is_gone));
+    batch->n_vanished += slot->is_gone;
+    if (slot->is_gone || slot->is_missed)
         return NULL;
-    }
     struct nsm_record *const record = &batch->records[batch->n_records - 1];
+    learn(reader, slot, record);
     record->key = nsm_batch_copy(batch, key_of(slot));
     record->expires_at_ms = expires_at_ms;
     nsm_batch_account(batch);

@@ -9,6 +9,8 @@
 #define MAX_BATCH_RECORDS ((size_t)65536)
 /* A key's buffer that grew larger is given back. */
 #define KEEP_KEY_BYTES 4096
+/* What a string is taken to have before any was seen. */
+#define FIRST_GUESS_BYTES 256
 
 static struct nsm_redis_reader *reader_of(struct nsm_reader *base)
 {
@@ -47,10 +49,34 @@ static struct nsm_error *list_key(struct nsm_redis_reader *reader, struct nsm_re
     nsm_buf_append_str(&text, list->replacement);
     nsm_buf_append_str(&text,
                        nsm_str_skip(key, list->n_replaced < key.len ? list->n_replaced : key.len));
-    *slot = (struct nsm_redis_slot){.key = text, .offset = offset, .kind = NSM_KIND_DUMP};
+    *slot = (struct nsm_redis_slot){
+        .key = text,
+        .offset = offset,
+        .kind = NSM_KIND_DUMP,
+        .shape = nsm_redis_shape(key),
+    };
     NSM_TRY(nsm_buf_error(&text));
     reader->n_unlisted--;
     return NULL;
+}
+
+static void queue_probe(struct nsm_redis_reader *reader, const struct nsm_redis_slot *slot)
+{
+    const struct nsm_str key = nsm_buf_view(&slot->key);
+    if (!is_dump(reader))
+        NSM_REDIS_COMMAND(reader->conn, "TYPE", key);
+    NSM_REDIS_COMMAND(reader->conn, "MEMORY", NSM_STR_LIT("USAGE"), key);
+}
+
+/* Whether the key is taken for a small string. */
+static bool guess(const struct nsm_redis_reader *reader, struct nsm_redis_slot *slot)
+{
+    if (nsm_redis_guess(reader->list->guesses, slot->shape) != NSM_KIND_STRING)
+        return false;
+    slot->kind = NSM_KIND_STRING;
+    slot->is_guessed = true;
+    slot->n_bytes = reader->guess_bytes;
+    return true;
 }
 
 static struct nsm_error *queue_probes(struct nsm_redis_reader *reader)
@@ -61,12 +87,10 @@ static struct nsm_error *queue_probes(struct nsm_redis_reader *reader)
         struct nsm_redis_slot *const slot =
             slot_at(reader, reader->n_fetching + reader->n_known + reader->n_probing);
         NSM_TRY(list_key(reader, slot));
-        const struct nsm_str key = nsm_buf_view(&slot->key);
-        if (!is_dump(reader))
-            NSM_REDIS_COMMAND(reader->conn, "TYPE", key);
-        NSM_REDIS_COMMAND(reader->conn, "MEMORY", NSM_STR_LIT("USAGE"), key);
+        if (!guess(reader, slot))
+            queue_probe(reader, slot);
         reader->n_probing++;
-        n_bytes += key.len;
+        n_bytes += slot->key.len;
     }
     return NULL;
 }
@@ -124,6 +148,8 @@ static void judge(const struct nsm_redis_reader *reader, struct nsm_redis_slot *
 static struct nsm_error *take_probe(struct nsm_redis_reader *reader, struct nsm_context *ctx,
                                     struct nsm_redis_slot *slot)
 {
+    if (slot->is_guessed)
+        return NULL;
     nsm_arena_clear(&reader->scratch);
     if (!is_dump(reader))
         NSM_TRY(take_type(reader, ctx, slot));
@@ -183,25 +209,99 @@ static struct nsm_error *take_measures(struct nsm_redis_reader *reader, struct n
 
 /* ---- the round trip ---- */
 
+static bool is_for_slices(const struct nsm_redis_slot *slot)
+{
+    return slot->is_sliced && !slot->is_fetched_whole && !slot->is_gone;
+}
+
+static bool is_fetchable(const struct nsm_redis_slot *slot)
+{
+    return slot->measure == NSM_REDIS_MEASURE_NONE && !is_for_slices(slot);
+}
+
+/* Takes the first `n` off the ring, but those that are missed, which become its first. Returns how many they are. */
+static size_t leave_missed(struct nsm_redis_reader *reader, size_t n)
+{
+    size_t n_missed = 0;
+    for (size_t index = n; index > 0; index--) {
+        struct nsm_redis_slot *const slot = slot_at(reader, index - 1);
+        if (!slot->is_missed)
+            continue;
+        n_missed++;
+        struct nsm_redis_slot *const last = slot_at(reader, n - n_missed);
+        const struct nsm_redis_slot kept = *slot;
+        *slot = *last;
+        *last = kept;
+    }
+    reader->head = (reader->head + n - n_missed) % reader->cap_slots;
+    return n_missed;
+}
+
+/* Fetches of the first `n` known keys those that are small, now. */
+static struct nsm_error *fetch_missed(struct nsm_redis_reader *reader, struct nsm_context *ctx,
+                                      size_t n, struct nsm_batch *batch)
+{
+    uint64_t n_bytes = 0;
+    for (size_t index = 0; index < n; index++) {
+        struct nsm_redis_slot *const slot = slot_at(reader, index);
+        slot->is_missed = !is_fetchable(slot) || n_bytes >= reader->base.request->batch_bytes;
+        if (slot->is_missed)
+            continue;
+        nsm_redis_fetch_queue(reader, slot);
+        n_bytes += slot->n_bytes;
+    }
+    NSM_TRY(nsm_redis_flush(reader->conn, ctx));
+    for (size_t index = 0; index < n; index++) {
+        struct nsm_redis_slot *const slot = slot_at(reader, index);
+        if (!slot->is_missed)
+            NSM_TRY(nsm_redis_fetch_take(reader, ctx, slot, batch));
+    }
+    return NULL;
+}
+
+/* The first `n` known keys were guessed wrongly: what they are is asked now. Those that still can't be fetched stay the first of the
+ * ring, although keys behind them were handed out. */
+static struct nsm_error *mend_missed(struct nsm_redis_reader *reader, struct nsm_context *ctx,
+                                     size_t n, struct nsm_batch *batch)
+{
+    for (size_t index = 0; index < n; index++) {
+        struct nsm_redis_slot *const slot = slot_at(reader, index);
+        slot->is_guessed = false;
+        slot->kind = NSM_KIND_DUMP;
+        queue_probe(reader, slot);
+    }
+    NSM_TRY(nsm_redis_flush(reader->conn, ctx));
+    for (size_t index = 0; index < n; index++)
+        NSM_TRY(take_probe(reader, ctx, slot_at(reader, index)));
+    queue_measures(reader);
+    NSM_TRY(nsm_redis_flush(reader->conn, ctx));
+    NSM_TRY(take_measures(reader, ctx));
+    NSM_TRY(fetch_missed(reader, ctx, n, batch));
+    const size_t n_left = leave_missed(reader, n);
+    reader->n_known -= n - n_left;
+    reader->n_late += n_left;
+    for (size_t index = 0; index < n_left; index++)
+        slot_at(reader, index)->is_missed = false;
+    return NULL;
+}
+
 /* Takes all replies that are on the way. */
 static struct nsm_error *collect(struct nsm_redis_reader *reader, struct nsm_context *ctx,
                                  struct nsm_batch *batch)
 {
-    for (size_t index = 0; index < reader->n_fetching; index++)
+    const size_t n_fetched = reader->n_fetching;
+    for (size_t index = 0; index < n_fetched; index++)
         NSM_TRY(nsm_redis_fetch_take(reader, ctx, slot_at(reader, index), batch));
-    reader->head = (reader->head + reader->n_fetching) % reader->cap_slots;
+    reader->n_late -= n_fetched < reader->n_late ? n_fetched : reader->n_late;
+    const size_t n_missed = leave_missed(reader, n_fetched);
     reader->n_fetching = 0;
+    reader->n_known += n_missed;
     NSM_TRY(take_measures(reader, ctx));
     for (size_t index = 0; index < reader->n_probing; index++)
         NSM_TRY(take_probe(reader, ctx, slot_at(reader, reader->n_known + index)));
     reader->n_known += reader->n_probing;
     reader->n_probing = 0;
-    return NULL;
-}
-
-static bool is_for_slices(const struct nsm_redis_slot *slot)
-{
-    return slot->is_sliced && !slot->is_fetched_whole && !slot->is_gone;
+    return n_missed ? mend_missed(reader, ctx, n_missed, batch) : NULL;
 }
 
 /* Asks for the values of the next batch: as many known keys as fit. */
@@ -211,7 +311,7 @@ static void queue_fetches(struct nsm_redis_reader *reader)
     while (reader->n_known && reader->n_fetching < batch_records(reader) &&
            n_bytes < reader->base.request->batch_bytes) {
         struct nsm_redis_slot *const slot = slot_at(reader, reader->n_fetching);
-        if (slot->measure != NSM_REDIS_MEASURE_NONE || is_for_slices(slot))
+        if (!is_fetchable(slot))
             return;
         nsm_redis_fetch_queue(reader, slot);
         n_bytes += slot->n_bytes;
@@ -245,7 +345,8 @@ static bool is_at_end(const struct nsm_redis_reader *reader)
 static void set_resume(struct nsm_redis_reader *reader, struct nsm_batch *batch)
 {
     const uint64_t n_in_ring = reader->n_fetching + reader->n_known + reader->n_probing;
-    if (is_at_end(reader) || (reader->slicing.is_active && reader->slicing.is_begun))
+    if (is_at_end(reader) || reader->n_late ||
+        (reader->slicing.is_active && reader->slicing.is_begun))
         return;
     const uint64_t offset =
         n_in_ring ? slot_at(reader, 0)->offset : nsm_redis_cursor_offset(&reader->cursor);
@@ -325,6 +426,7 @@ struct nsm_error *nsm_redis_reader_open(struct nsm_reader *base, struct nsm_cont
     reader->slots = nsm_xcalloc(reader->cap_slots, sizeof(*reader->slots));
     for (size_t index = 0; index < reader->cap_slots; index++)
         reader->slots[index].key = NSM_BUF_INIT(NSM_MAX_VALUE_BYTES);
+    reader->guess_bytes = FIRST_GUESS_BYTES;
     struct nsm_error *const error = begin(reader, ctx);
     if (error)
         nsm_redis_reader_close(base);

@@ -11,6 +11,9 @@
  * the next values (as many as fit a batch by their known sizes) and probes the next keys. So one
  * round trip serves a batch, and it goes on while the batch is written.
  *
+ * A key that by its name is probably a string is not probed: as much of it as a small string has is
+ * asked for. What turns out to be something else, or larger, is probed and fetched then.
+ *
  * Threads: one thread at a time.
  */
 #ifndef NSM_ADAPTERS_REDIS_READER_H
@@ -32,7 +35,10 @@ struct nsm_redis_slot {
     struct nsm_buf key; /* as it is at the server */
     uint64_t offset;    /* of the key in its list */
     uint64_t n_bytes;   /* MEMORY USAGE */
-    enum nsm_kind kind; /* KIND_DUMP in lane redis-dump */
+    enum nsm_kind kind; /* KIND_DUMP in lane redis-dump, but for what was guessed */
+    uint8_t shape;
+    bool is_guessed; /* `kind` is a guess, and nothing was asked */
+    bool is_missed;  /* it was a wrong one */
     bool is_gone;
     bool is_sliced;        /* too big to be fetched as one */
     bool is_fetched_whole; /* although it is that big */
@@ -70,6 +76,8 @@ struct nsm_redis_reader {
     struct nsm_redis_slot *slots;
     size_t cap_slots, head;
     size_t n_fetching, n_known, n_probing;
+    size_t n_late;        /* the first of the ring that stand before a key that was handed out */
+    uint64_t guess_bytes; /* that a guessed value probably has */
     struct nsm_arena scratch; /* of replies that go into no record */
     struct nsm_redis_slicing slicing;
     uint64_t slice_bytes; /* keys larger than this travel in slices in lane redis-dump */
@@ -85,9 +93,10 @@ void nsm_redis_reader_close(struct nsm_reader *base);
 
 /* Queues what fetches a key's value and expiry. */
 void nsm_redis_fetch_queue(struct nsm_redis_reader *reader, const struct nsm_redis_slot *slot);
-/* Takes the replies; adds a record to the batch, or counts the key as vanished. */
+/* Takes the replies; adds a record to the batch, or counts the key as vanished, or says in
+ * slot->is_missed that it was guessed wrongly. */
 struct nsm_error *nsm_redis_fetch_take(struct nsm_redis_reader *reader, struct nsm_context *ctx,
-                                       const struct nsm_redis_slot *slot, struct nsm_batch *batch)
+                                       struct nsm_redis_slot *slot, struct nsm_batch *batch)
     NSM_MUST_USE;
 
 void nsm_redis_expiry_queue(struct nsm_redis_reader *reader, struct nsm_str key);
@@ -95,9 +104,6 @@ void nsm_redis_expiry_queue(struct nsm_redis_reader *reader, struct nsm_str key)
 struct nsm_error *nsm_redis_expiry_take(struct nsm_redis_reader *reader, struct nsm_context *ctx,
                                         struct nsm_str key, int64_t *ret_expires_at_ms,
                                         bool *ret_is_gone) NSM_MUST_USE;
-
-/* False for what is no type of record: a module's, or "none". */
-bool nsm_redis_kind_parse(struct nsm_str type, enum nsm_kind *ret);
 
 /* Adds a record whose items are those of all pieces. */
 struct nsm_record *nsm_redis_record_add(struct nsm_batch *batch, enum nsm_kind kind,

@@ -59,6 +59,7 @@ static void leave(struct nsm_redis_reader *reader)
     reader->slicing.is_active = false;
     reader->head = (reader->head + 1) % reader->cap_slots;
     reader->n_known--;
+    reader->n_late -= reader->n_late > 0;
 }
 
 static void queue_range(struct nsm_redis_reader *reader, const char *command, bool with_scores,

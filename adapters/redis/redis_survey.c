@@ -229,10 +229,21 @@ static struct nsm_error *run_pass(struct survey *survey)
 
 /* ---- after the pass ---- */
 
+static void learn_type(const struct listing *listing, struct nsm_str key,
+                       const struct nsm_redis_reply *type)
+{
+    const struct nsm_redis_source *const state = listing->source->state;
+    enum nsm_kind kind;
+    if (type->type == NSM_REDIS_STATUS && nsm_redis_kind_parse(type->str, &kind))
+        nsm_redis_guess_learn(state->lists[listing->object].guesses, nsm_redis_shape(key), kind);
+}
+
 static struct nsm_error *measure(struct survey *survey, struct listing *listing)
 {
-    for (size_t index = 0; index < listing->n_samples; index++)
+    for (size_t index = 0; index < listing->n_samples; index++) {
+        NSM_REDIS_COMMAND(survey->conn, "TYPE", listing->samples[index]);
         NSM_REDIS_COMMAND(survey->conn, "MEMORY", NSM_STR_LIT("USAGE"), listing->samples[index]);
+    }
     NSM_TRY(nsm_redis_flush(survey->conn, survey->ctx));
     struct nsm_arena arena NSM_CLEANUP(nsm_arena_release) = NSM_ARENA_INIT;
     uint64_t n_bytes = 0;
@@ -240,6 +251,8 @@ static struct nsm_error *measure(struct survey *survey, struct listing *listing)
     for (size_t index = 0; index < listing->n_samples; index++) {
         const struct nsm_redis_reply *reply;
         nsm_arena_clear(&arena);
+        NSM_TRY(nsm_redis_receive(survey->conn, survey->ctx, &arena, &reply));
+        learn_type(listing, listing->samples[index], reply);
         NSM_TRY(nsm_redis_receive(survey->conn, survey->ctx, &arena, &reply));
         if (reply->type == NSM_REDIS_ERROR)
             return nsm_redis_reply_error(reply, "MEMORY USAGE", listing->samples[index]);
@@ -363,6 +376,9 @@ static struct nsm_redis_source *make_state(struct nsm_source *source, size_t n_o
     state->lists =
         nsm_arena_calloc(&state->arena, n_objects ? n_objects : 1, sizeof(*state->lists));
     state->n_lists = n_objects;
+    for (size_t index = 0; index < n_objects; index++)
+        state->lists[index].guesses =
+            nsm_arena_calloc(&state->arena, 1, sizeof(struct nsm_redis_guesses));
     source->state = state;
     return state;
 }
@@ -404,6 +420,8 @@ static bool reuse_source_lists(struct nsm_source *source)
             .n_keys = from->lists[index].n_keys,
             .n_replaced = census->prefix.len,
             .replacement = nsm_arena_copy(&state->arena, source->census.prefix),
+            .guesses =
+                from->lists[index].guesses, /* the source outlives what is read of its copy */
         };
     }
     for (size_t index = 0; index < census->n_parts; index++) {

@@ -2,12 +2,13 @@
  * The census of a Redis: what survey leaves for readers, and for the inspection of a destination
  * whose source is a Redis too.
  *
- * Threads: a source's state is immutable after its survey.
+ * Threads: a source's state is immutable after its survey, but for the guesses, which readers share.
  */
 #ifndef NSM_ADAPTERS_REDIS_SURVEY_H
 #define NSM_ADAPTERS_REDIS_SURVEY_H
 
 #include "adapters/redis/redis_backend.h"
+#include "adapters/redis/redis_guess.h"
 #include "adapters/redis/redis_select.h"
 
 /* The keys of one object. */
@@ -18,6 +19,7 @@ struct nsm_redis_list {
      * source, used to read what was written from it. */
     size_t n_replaced;
     struct nsm_str replacement;
+    struct nsm_redis_guesses *guesses; /* what is known of the types; of both sides of a copy */
 };
 
 struct nsm_redis_source {

@@ -17,7 +17,7 @@ enum nsm_lane {
     NSM_LANE_RECORD, /* struct nsm_record, canonical values */
     NSM_LANE_PGCOPY, /* raw: whole rows of COPY data, binary tuples or text lines as object->format
                         says, without the header and the trailer of the stream */
-    NSM_LANE_REDIS_DUMP, /* struct nsm_record of kind DUMP; big keys as typed slices */
+    NSM_LANE_REDIS_DUMP, /* struct nsm_record of kind DUMP or STRING; big keys as typed slices */
 };
 #define NSM_N_LANES (NSM_LANE_REDIS_DUMP + 1)
 /* "record", "pgcopy", "redis-dump"; static. */
