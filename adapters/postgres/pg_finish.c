@@ -12,6 +12,7 @@
  */
 #include "adapters/postgres/pg_items.h"
 #include "adapters/postgres/pg_later.h"
+#include "adapters/postgres/pg_matview.h"
 
 #include "adapters/postgres/pg_text.h"
 #include "migrate/base/alloc.h"
@@ -27,8 +28,9 @@ enum step_kind {
 
 struct step_state {
     enum step_kind kind;
-    const struct nsm_pg_item *items; /* STEP_ITEMS, STEP_MATVIEWS */
-    const char **keys;               /* of the items, in nsmigrate.done */
+    const struct nsm_pg_item *items;     /* STEP_ITEMS */
+    const char **keys;                   /* of the items, in nsmigrate.done */
+    const struct nsm_pg_name **matviews; /* STEP_MATVIEWS: the source's */
     size_t n_items;
 };
 
@@ -172,20 +174,18 @@ static void add_matviews(struct planning *planning)
 {
     struct nsm_arena *const arena = &planning->plan->arena;
     const struct nsm_pg_source *const source = planning->destination->source->state;
-    struct nsm_pg_item *const items =
-        nsm_arena_calloc(arena, planning->definition.before.n_items, sizeof(*items));
-    bool *const is_filled = nsm_arena_calloc(arena, source->n_matviews, sizeof(bool));
+    const struct nsm_pg_name **const matviews =
+        nsm_arena_calloc(arena, source->n_matviews, sizeof(*matviews));
+    bool *const is_found = nsm_arena_calloc(arena, source->n_matviews, sizeof(bool));
     size_t n = 0;
     for (size_t i = 0; i < planning->definition.before.n_items; i++) {
         const struct nsm_pg_item *const item = &planning->definition.before.items[i];
         for (size_t k = 0; k < source->n_matviews; k++) {
-            if (is_filled[k] || strcmp(item->type, "MATERIALIZED VIEW") != 0 ||
+            if (is_found[k] || strcmp(item->type, "MATERIALIZED VIEW") != 0 ||
                 !nsm_pg_item_is_named(item, source->matviews[k].name))
                 continue;
-            items[n] = *item;
-            items[n].schema = target_schema(planning->state, source->matviews[k].schema);
-            items[n++].name = source->matviews[k].name;
-            is_filled[k] = true;
+            matviews[n++] = &source->matviews[k];
+            is_found[k] = true;
             break;
         }
     }
@@ -193,7 +193,7 @@ static void add_matviews(struct planning *planning)
         return;
     struct nsm_finish_step *const step = add_step(planning, 4, NSM_NO_OBJECT, STEP_MATVIEWS);
     struct step_state *const state = step->state;
-    state->items = items;
+    state->matviews = matviews;
     state->n_items = n;
     step->text = nsm_arena_printf(arena, "materialized views (%zu)", n);
 }
@@ -349,16 +349,15 @@ static struct nsm_error *run_sequences(const struct nsm_destination *destination
     return nsm_pg_exec(conn, ctx, "COMMIT");
 }
 
-static struct nsm_error *run_matviews(struct nsm_pg_conn *conn, struct nsm_context *ctx,
+static struct nsm_error *run_matviews(const struct nsm_destination *destination,
+                                      struct nsm_pg_conn *conn, struct nsm_context *ctx,
                                       const struct step_state *state)
 {
-    struct nsm_buf sql NSM_CLEANUP(nsm_buf_release) = NSM_BUF_TEXT;
+    const struct nsm_pg_destination *const target = destination->state;
     for (size_t i = 0; i < state->n_items; i++) {
-        nsm_buf_clear(&sql);
-        nsm_buf_append_cstr(&sql, "REFRESH MATERIALIZED VIEW ");
-        nsm_pg_quote_qualified(&sql, state->items[i].schema, state->items[i].name);
-        NSM_TRY_WRAP(nsm_pg_exec(conn, ctx, sql.ptr), "fill materialized view %s.%s",
-                     state->items[i].schema, state->items[i].name);
+        const struct nsm_pg_name *const from = state->matviews[i];
+        const struct nsm_pg_name to = {target_schema(target, from->schema), from->name};
+        NSM_TRY(nsm_pg_matview_fill(destination, conn, ctx, from, &to));
     }
     return NULL;
 }
@@ -381,7 +380,7 @@ static struct nsm_error *run_step(const struct nsm_destination *destination,
     case STEP_SEQUENCES:
         return run_sequences(destination, conn, ctx);
     case STEP_MATVIEWS:
-        return run_matviews(conn, ctx, state);
+        return run_matviews(destination, conn, ctx, state);
     case STEP_ANALYZE:
         nsm_buf_append_cstr(&sql, "ANALYZE ");
         nsm_pg_quote_qualified(&sql, destination->target.objects[step->object].schema,

@@ -5,6 +5,7 @@
  * What this run made itself is no conflict. The destination says so (nsmigrate.done), because the
  * ledger may have been written after or before the crash.
  */
+#include "adapters/postgres/pg_border.h"
 #include "adapters/postgres/pg_names.h"
 
 #include "adapters/postgres/pg_text.h"
@@ -585,9 +586,10 @@ struct nsm_error *nsm_pg_inspect(struct nsm_backend *backend, struct nsm_context
     NSM_TRY(load_catalog(&inspection, destinations, n_destinations));
     NSM_TRY(nsm_pg_state_load(inspection.conn, ctx, backend, &inspection.done));
     NSM_TRY(load_missing(&inspection, destinations, n_destinations));
-    NSM_TRY(nsm_pg_exec(inspection.conn, ctx, "COMMIT"));
     for (size_t i = 0; i < n_destinations; i++)
         inspect_one(&inspection, destinations[i]);
+    NSM_TRY(nsm_pg_border_inspect(inspection.conn, ctx, destinations, n_destinations));
+    NSM_TRY(nsm_pg_exec(inspection.conn, ctx, "COMMIT"));
     nsm_pg_find_collisions(destinations, n_destinations);
     return NULL;
 }

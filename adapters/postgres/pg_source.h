@@ -43,6 +43,27 @@ struct nsm_pg_outside {
     const char *to;         /* quoted */
 };
 
+/* Something that crosses the border of a schema: see pg_border.h. */
+enum nsm_pg_crossing_kind {
+    NSM_PG_NEED,      /* an object of another schema that something in it depends on */
+    NSM_PG_EXTENSION, /* `type` is the schema that it is in */
+    NSM_PG_GRANT,     /* a role with rights in it */
+    NSM_PG_POLICY,    /* a role that a policy is for */
+    NSM_PG_OWNER,
+    NSM_PG_TEXT, /* a text, as of a function, that holds the schema's name */
+    NSM_PG_USED, /* an object of another schema, or of none, that depends on it */
+    NSM_PG_CAST,
+    NSM_PG_PARTITION, /* in another schema, of a table in this */
+    NSM_PG_TABLESPACE,
+    NSM_PG_PUBLICATION,
+};
+struct nsm_pg_crossing {
+    enum nsm_pg_crossing_kind kind;
+    const char *type, *name; /* "function", "public.f(integer)" */
+    const char *by;          /* one of those in the schema that it is about, for people */
+    bool is_foreign_key;     /* only foreign keys need it */
+};
+
 struct nsm_pg_source {
     struct nsm_arena arena;
     struct nsm_pg_selection selection;
@@ -63,6 +84,8 @@ struct nsm_pg_source {
     size_t n_type_names;
     struct nsm_pg_outside *outside; /* what foreign keys refer to and the selection has not */
     size_t n_outside;
+    struct nsm_pg_crossing *crossings; /* of a whole schema */
+    size_t n_crossings;
     const char **owners; /* roles that own what is copied */
     size_t n_owners;
     const char *identity; /* of server and database */

@@ -4,6 +4,7 @@
  */
 #include "adapters/postgres/pg_source.h"
 
+#include "adapters/postgres/pg_border.h"
 #include "adapters/postgres/pg_object.h"
 #include "adapters/postgres/pg_snapshot.h"
 #include "adapters/postgres/pg_text.h"
@@ -320,7 +321,11 @@ static void add_others(const struct survey *survey, struct nsm_source *source,
             continue;
         if (is_schema && strchr("vmS", relation->kind) && !relation->owned_by)
             state->others[state->n_others++] = copy_name(&state->arena, relation);
-        if (relation->kind == 'm' && is_schema && relation->is_populated)
+        if (relation->kind == 'm' && is_schema && relation->is_populated && !relation->is_readable)
+            nsm_findings_add(&source->census.findings, NSM_FINDING_REFUSAL, "", 1,
+                             "no right to read materialized view %s.%s: GRANT SELECT on it",
+                             relation->schema, relation->name);
+        else if (relation->kind == 'm' && is_schema && relation->is_populated)
             state->matviews[state->n_matviews++] = copy_name(&state->arena, relation);
         if (relation->kind != 'S')
             continue;
@@ -491,6 +496,7 @@ static struct nsm_error *survey_all(struct survey *survey, struct nsm_source **s
         NSM_TRY(survey_one(survey, sources[i]));
     NSM_TRY(nsm_pg_read_values(survey->conn, survey->ctx, sources, n_sources,
                                survey->catalog.block_bytes));
+    NSM_TRY(nsm_pg_border_survey(survey->conn, survey->ctx, sources, n_sources));
     for (size_t i = 0; i < n_sources; i++)
         cut_parts(survey, sources[i]);
     return nsm_pg_exec(survey->conn, survey->ctx, "COMMIT");

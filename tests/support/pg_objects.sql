@@ -250,6 +250,12 @@ CREATE MATERIALIZED VIEW aaa_on_filled WITH (fillfactor = 60) AS SELECT sum(n) A
 CREATE MATERIALIZED VIEW unfilled AS SELECT id FROM person WITH NO DATA;
 CREATE MATERIALIZED VIEW "mat
 view" AS SELECT id FROM person;
+CREATE MATERIALIZED VIEW stale AS SELECT id, note FROM unlogged;
+CREATE UNIQUE INDEX stale_key ON stale (id);
+CREATE MATERIALIZED VIEW on_stale AS SELECT count(*) AS n FROM stale;
+UPDATE unlogged SET note = 'changed' WHERE id = 3;
+DELETE FROM unlogged WHERE id = 4;
+INSERT INTO unlogged VALUES (77, 'new');
 COMMENT ON VIEW happy IS 'of happy people';
 COMMENT ON MATERIALIZED VIEW filled IS 'counted';
 COMMENT ON COLUMN happy.name IS 'in a view';
