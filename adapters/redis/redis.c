@@ -3,6 +3,7 @@
 
 #include "adapters/redis/redis_inspect.h"
 #include "adapters/redis/redis_reader.h"
+#include "adapters/redis/redis_router.h"
 #include "adapters/redis/redis_survey.h"
 #include "adapters/redis/redis_writer.h"
 #include "migrate/base/clock.h"
@@ -12,8 +13,13 @@ static const struct nsm_option backend_options[] = {
     {.key = "url",
      .type = NSM_OPTION_URL,
      .flags = NSM_OPTION_REQUIRED,
-     .help = "redis://[user][:password]@host[:port][/db], rediss:// for TLS, or "
-             "unix:///path[?db=N]; without a password, REDISCLI_AUTH"},
+     .help = "redis://[user][:password]@host[:port][,...][/db], rediss:// for TLS, "
+             "redis+sentinel://host[:port][,...]/master-name[/db], or unix:///path[?db=N]; without "
+             "a password, REDISCLI_AUTH"},
+    {.key = "sentinel_password",
+     .type = NSM_OPTION_STRING,
+     .flags = NSM_OPTION_SECRET,
+     .help = "the password of the Sentinels, where they have one"},
     {.key = "tls_ca",
      .type = NSM_OPTION_PATH,
      .help = "certificates of the authorities to trust, in PEM; default: the system's"},
@@ -96,19 +102,21 @@ static struct nsm_error *check(struct nsm_backend *base, struct nsm_context *ctx
     NSM_TRY(nsm_redis_take(backend, ctx, &loan.conn));
     struct nsm_arena arena NSM_CLEANUP(nsm_arena_release) = NSM_ARENA_INIT;
     struct nsm_redis_server server;
+    uint64_t n_keys = 0;
     NSM_TRY(nsm_redis_server_ask(backend, loan.conn, ctx, &server));
     health->version = nsm_arena_strdup(&health->arena, server.version_text);
     nsm_redis_tell_server(&server, &health->findings);
     if (nsm_redis_server_refusal(&server))
         return NULL;
-    NSM_TRY(measure_latency(loan.conn, ctx, &arena, health));
-    const struct nsm_redis_reply *size;
-    NSM_REDIS_COMMAND(loan.conn, "DBSIZE", );
-    NSM_TRY(nsm_redis_call(loan.conn, ctx, &arena, "DBSIZE", &size));
+    NSM_TRY(measure_latency(nsm_redis_master(loan.conn, 0), ctx, &arena, health));
+    NSM_TRY(nsm_redis_count_keys(loan.conn, ctx, &n_keys));
+    const char *role = server.is_replica ? "replica" : "master";
+    if (loan.conn->router)
+        role = nsm_arena_printf(&arena, "Cluster of %zu masters", nsm_redis_n_masters(loan.conn));
     health->details = nsm_arena_printf(
-        &health->arena, "%s, db %u, %lld keys, %s, maxmemory %llu (%s)",
-        server.is_replica ? "replica" : "master", backend->url.db, (long long)size->integer,
-        backend->tls ? "TLS" : "no TLS", (unsigned long long)server.max_memory_bytes,
+        &health->arena, "%s, db %u, %llu keys, %s, maxmemory %llu (%s)", role, backend->url.db,
+        (unsigned long long)n_keys, backend->tls ? "TLS" : "no TLS",
+        (unsigned long long)server.max_memory_bytes,
         server.eviction[0] ? server.eviction : "unknown policy");
     if (server.is_replica)
         nsm_findings_add(&health->findings, NSM_FINDING_NOTE, "", 1,

@@ -2,6 +2,8 @@
  */
 #include "adapters/redis/redis_backend.h"
 
+#include "adapters/redis/redis_reach.h"
+#include "adapters/redis/redis_router.h"
 #include "migrate/base/alloc.h"
 #include "migrate/base/clock.h"
 #include "migrate/base/parse.h"
@@ -29,6 +31,9 @@ static struct nsm_error *read_settings(struct nsm_redis_backend *backend)
         NSM_TRY(nsm_redis_tls_new(&options, &backend->tls));
     else if (options.ca_path || options.cert_path || options.key_path)
         return nsm_error_new(NSM_E_INVALID, "tls_ca, tls_cert and tls_key are for rediss:// URLs");
+    backend->sentinel_password = nsm_settings_string(settings, "sentinel_password");
+    if (backend->sentinel_password && !backend->url.master_name)
+        return nsm_error_new(NSM_E_INVALID, "sentinel_password is for redis+sentinel:// URLs");
     backend->connect_timeout_ns =
         (int64_t)nsm_settings_u64(settings, "connect_timeout") * NSM_NS_PER_MS;
     backend->timeout_ns = (int64_t)nsm_settings_u64(settings, "timeout") * NSM_NS_PER_MS;
@@ -73,6 +78,7 @@ void nsm_redis_backend_close(struct nsm_backend *base)
         backend->idle = conn->next;
         nsm_redis_conn_free(conn);
     }
+    nsm_redis_topology_unref(backend->topology);
     pthread_mutex_destroy(&backend->mutex);
     release_settings(backend);
 }
@@ -104,14 +110,7 @@ struct nsm_error *nsm_redis_take(struct nsm_redis_backend *backend, struct nsm_c
         }
         nsm_redis_conn_free(conn);
     }
-    const struct nsm_redis_conn_options options = {
-        .url = &backend->url,
-        .password = backend->url.password ? backend->url.password : backend->env_password,
-        .tls = backend->tls,
-        .connect_timeout_ns = backend->connect_timeout_ns,
-        .timeout_ns = backend->timeout_ns,
-    };
-    return nsm_redis_conn_open(&options, ctx, ret);
+    return nsm_redis_reach(backend, ctx, ret);
 }
 
 void nsm_redis_give(struct nsm_redis_backend *backend, struct nsm_redis_conn *conn)
@@ -229,9 +228,8 @@ void nsm_redis_server_read(struct nsm_str info, uint32_t db, struct nsm_redis_se
     }
 }
 
-struct nsm_error *nsm_redis_server_ask(struct nsm_redis_backend *backend,
-                                       struct nsm_redis_conn *conn, struct nsm_context *ctx,
-                                       struct nsm_redis_server *ret)
+static struct nsm_error *ask_one(struct nsm_redis_conn *conn, struct nsm_context *ctx, uint32_t db,
+                                 struct nsm_redis_server *ret)
 {
     /* One section each: several in one command are not known before Redis 7. */
     static const char *const sections[] = {"server", "memory", "replication", "cluster",
@@ -240,19 +238,67 @@ struct nsm_error *nsm_redis_server_ask(struct nsm_redis_backend *backend,
         NSM_REDIS_COMMAND(conn, "INFO", nsm_str_of(sections[index]));
     NSM_TRY(nsm_redis_flush(conn, ctx));
     struct nsm_arena arena NSM_CLEANUP(nsm_arena_release) = NSM_ARENA_INIT;
-    struct nsm_redis_server server = {0};
     while (conn->n_pending) {
         const struct nsm_redis_reply *reply;
         NSM_TRY(nsm_redis_receive(conn, ctx, &arena, &reply));
         if (reply->type != NSM_REDIS_STRING)
             return nsm_redis_reply_error(reply, "INFO", (struct nsm_str){0});
-        nsm_redis_server_read(reply->str, backend->url.db, &server);
+        nsm_redis_server_read(reply->str, db, ret);
+    }
+    return NULL;
+}
+
+/* The masters of a Cluster as one server: as old as the oldest, as full as all together. */
+static void add_master(struct nsm_redis_server *all, const struct nsm_redis_server *one)
+{
+    const struct nsm_redis_server before = *all;
+    if (one->version < before.version)
+        *all = *one;
+    all->n_field_expiry = before.n_field_expiry + one->n_field_expiry;
+    all->used_memory_bytes = before.used_memory_bytes + one->used_memory_bytes;
+    /* Zero is no limit. */
+    all->max_memory_bytes = before.max_memory_bytes && one->max_memory_bytes
+                                ? before.max_memory_bytes + one->max_memory_bytes
+                                : 0;
+    memcpy(all->run_id, before.run_id, sizeof(all->run_id));
+}
+
+struct nsm_error *nsm_redis_server_ask(struct nsm_redis_backend *backend,
+                                       struct nsm_redis_conn *conn, struct nsm_context *ctx,
+                                       struct nsm_redis_server *ret)
+{
+    struct nsm_redis_server server = {0};
+    NSM_TRY(ask_one(nsm_redis_master(conn, 0), ctx, backend->url.db, &server));
+    for (size_t index = 1; index < nsm_redis_n_masters(conn); index++) {
+        struct nsm_redis_server other = {0};
+        NSM_TRY(ask_one(nsm_redis_master(conn, index), ctx, backend->url.db, &other));
+        add_master(&server, &other);
+    }
+    if (conn->router) {
+        snprintf(server.run_id, sizeof(server.run_id), "%s", nsm_redis_cluster_id(conn));
+        server.is_replica = false; /* where a failover is not known to all yet */
     }
     pthread_mutex_lock(&backend->mutex);
     backend->server = server;
     backend->has_server = true;
     pthread_mutex_unlock(&backend->mutex);
     *ret = server;
+    return NULL;
+}
+
+struct nsm_error *nsm_redis_count_keys(struct nsm_redis_conn *conn, struct nsm_context *ctx,
+                                       uint64_t *ret)
+{
+    struct nsm_arena arena NSM_CLEANUP(nsm_arena_release) = NSM_ARENA_INIT;
+    uint64_t n_keys = 0;
+    for (size_t index = 0; index < nsm_redis_n_masters(conn); index++) {
+        struct nsm_redis_conn *const master = nsm_redis_master(conn, index);
+        const struct nsm_redis_reply *size;
+        NSM_REDIS_COMMAND(master, "DBSIZE", );
+        NSM_TRY(nsm_redis_call(master, ctx, &arena, "DBSIZE", &size));
+        n_keys += size->type == NSM_REDIS_INTEGER ? (uint64_t)size->integer : 0;
+    }
+    *ret = n_keys;
     return NULL;
 }
 
@@ -276,11 +322,9 @@ struct nsm_error *nsm_redis_server_known(struct nsm_redis_backend *backend,
 
 const char *nsm_redis_server_refusal(const struct nsm_redis_server *server)
 {
-    if (server->is_cluster)
-        return "is a Redis Cluster, which can't be migrated yet; name a server that is not part "
-               "of one";
     if (server->is_sentinel)
-        return "is a Sentinel, which holds no data; name the master that it watches";
+        return "is a Sentinel, which holds no data; write its address as "
+               "redis+sentinel://host:port/master-name";
     if (server->version < NSM_REDIS_VERSION(5, 0))
         return "is older than Redis 5.0; upgrade it first";
     return NULL;

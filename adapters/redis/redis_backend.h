@@ -25,10 +25,20 @@ struct nsm_redis_server {
     bool is_cluster, is_sentinel, is_replica;
 };
 
+/* What stands behind the URL. */
+enum nsm_redis_form {
+    NSM_REDIS_FORM_UNKNOWN,
+    NSM_REDIS_FORM_SINGLE,
+    NSM_REDIS_FORM_CLUSTER,
+};
+
+struct nsm_redis_topology;
+
 struct nsm_redis_backend {
     struct nsm_backend base;
     struct nsm_redis_url url;
-    char *env_password; /* of REDISCLI_AUTH, used when the URL has none */
+    char *env_password;            /* of REDISCLI_AUTH, used when the URL has none */
+    const char *sentinel_password; /* the plan's; NULL: none */
     struct nsm_redis_tls *tls;
     int64_t connect_timeout_ns, timeout_ns;
     uint64_t slice_bytes; /* keys larger than this travel in slices */
@@ -37,13 +47,16 @@ struct nsm_redis_backend {
     struct nsm_redis_conn *idle;
     struct nsm_redis_server server;
     bool has_server;
+    enum nsm_redis_form form;
+    struct nsm_redis_topology *topology; /* of a Cluster, as it was told last */
+    bool is_topology_old;
 };
 
 struct nsm_error *nsm_redis_backend_open(struct nsm_backend *base) NSM_MUST_USE;
 void nsm_redis_backend_close(struct nsm_backend *base);
 struct nsm_redis_backend *nsm_redis_backend_of(struct nsm_backend *base);
 
-/* A connection of the pool, or a new one. Given back with nsm_redis_give(), which also takes broken
+/* A connection of the pool, or a new one, to a Cluster as to one server. Given back with nsm_redis_give(), which also takes broken
  * ones. */
 struct nsm_error *nsm_redis_take(struct nsm_redis_backend *backend, struct nsm_context *ctx,
                                  struct nsm_redis_conn **ret) NSM_MUST_USE;
@@ -56,10 +69,13 @@ struct nsm_redis_loan {
 };
 void nsm_redis_loan_return(struct nsm_redis_loan *loan);
 
-/* Asks the server (INFO), and keeps the answer for nsm_redis_server_known(). */
+/* Asks the server, or every master (INFO), and keeps the answer for nsm_redis_server_known(). */
 struct nsm_error *nsm_redis_server_ask(struct nsm_redis_backend *backend,
                                        struct nsm_redis_conn *conn, struct nsm_context *ctx,
                                        struct nsm_redis_server *ret) NSM_MUST_USE;
+/* DBSIZE, of all masters. */
+struct nsm_error *nsm_redis_count_keys(struct nsm_redis_conn *conn, struct nsm_context *ctx,
+                                       uint64_t *ret) NSM_MUST_USE;
 /* The last answer; asks when there is none. */
 struct nsm_error *nsm_redis_server_known(struct nsm_redis_backend *backend,
                                          struct nsm_redis_conn *conn, struct nsm_context *ctx,
@@ -71,7 +87,7 @@ bool nsm_redis_server_last(struct nsm_redis_backend *backend, struct nsm_redis_s
 /* Adds what a section of INFO says. `db`: the database whose line of the section keyspace counts. */
 void nsm_redis_server_read(struct nsm_str info, uint32_t db, struct nsm_redis_server *server);
 
-/* Why this server can't be used at all, or NULL: a Cluster, a Sentinel, too old. Static text. */
+/* Why this server can't be used at all, or NULL: a Sentinel, too old. Static text. */
 const char *nsm_redis_server_refusal(const struct nsm_redis_server *server);
 
 #endif

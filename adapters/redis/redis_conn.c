@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "adapters/redis/redis_resolve.h"
+#include "adapters/redis/redis_router.h"
 #include "migrate/base/alloc.h"
 #include "migrate/base/clock.h"
 
@@ -139,6 +140,8 @@ static struct nsm_error *wait_to_send(struct nsm_redis_conn *conn, struct nsm_co
 
 struct nsm_error *nsm_redis_flush(struct nsm_redis_conn *conn, struct nsm_context *ctx)
 {
+    if (conn->router)
+        return nsm_redis_router_flush(conn, ctx);
     struct nsm_error *const over = nsm_buf_error(&conn->out);
     if (over) {
         conn->is_broken = true;
@@ -266,7 +269,8 @@ struct nsm_error *nsm_redis_receive(struct nsm_redis_conn *conn, struct nsm_cont
                                     struct nsm_arena *arena, const struct nsm_redis_reply **ret)
 {
     assert(conn->n_pending > 0 && nsm_redis_unsent(conn) == 0);
-    struct nsm_error *const error = receive(conn, ctx, arena, ret);
+    struct nsm_error *const error = conn->router ? nsm_redis_router_receive(conn, ctx, arena, ret)
+                                                 : receive(conn, ctx, arena, ret);
     if (error) {
         conn->is_broken = true;
         return error;
@@ -429,14 +433,20 @@ static struct nsm_error *handshake(struct nsm_redis_conn *conn, struct nsm_conte
     return NULL;
 }
 
+struct nsm_redis_conn *nsm_redis_conn_new(void)
+{
+    struct nsm_redis_conn *const conn = nsm_xcalloc(1, sizeof(*conn));
+    conn->fd = -1;
+    conn->out = NSM_BUF_INIT(MAX_OUT_BYTES);
+    conn->in = NSM_BUF_INIT(MAX_IN_BYTES);
+    return conn;
+}
+
 static struct nsm_error *open_conn(const struct nsm_redis_conn_options *options,
                                    struct nsm_context *ctx, struct nsm_redis_conn **ret)
 {
-    struct nsm_redis_conn *conn NSM_CLEANUP(nsm_redis_conn_freep) = nsm_xcalloc(1, sizeof(*conn));
-    conn->fd = -1;
+    struct nsm_redis_conn *conn NSM_CLEANUP(nsm_redis_conn_freep) = nsm_redis_conn_new();
     conn->parser = nsm_redis_parser_new();
-    conn->out = NSM_BUF_INIT(MAX_OUT_BYTES);
-    conn->in = NSM_BUF_INIT(MAX_IN_BYTES);
     conn->chunk = nsm_xmalloc(CHUNK_BYTES);
     conn->timeout_ns = options->timeout_ns;
     NSM_TRY(options->url->socket_path ? connect_unix(options, ctx, &conn->fd)
@@ -460,6 +470,7 @@ void nsm_redis_conn_free(struct nsm_redis_conn *conn)
 {
     if (!conn)
         return;
+    nsm_redis_router_free(conn->router);
     SSL_free(conn->ssl);
     if (conn->fd >= 0)
         close(conn->fd);
@@ -474,6 +485,8 @@ bool nsm_redis_conn_is_idle(const struct nsm_redis_conn *conn)
 {
     if (conn->is_broken || conn->n_pending || conn->in.len || nsm_redis_unsent(conn))
         return false;
+    if (conn->router)
+        return nsm_redis_router_is_idle(conn->router);
     char byte;
     const ssize_t n = recv(conn->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
     /* Bytes that nobody asked for are a goodbye, but for TLS, which has records of its own. */

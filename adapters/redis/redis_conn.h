@@ -14,7 +14,10 @@
 #include "migrate/base/buf.h"
 #include "migrate/base/context.h"
 
+struct nsm_redis_router;
+
 struct nsm_redis_conn {
+    struct nsm_redis_router *router; /* NULL: one server, at `fd`; else a Cluster, and no `fd` */
     int fd;
     SSL *ssl; /* NULL: plain */
     struct nsm_redis_parser *parser;
@@ -41,6 +44,8 @@ struct nsm_redis_conn_options {
 struct nsm_error *nsm_redis_conn_open(const struct nsm_redis_conn_options *options,
                                       struct nsm_context *ctx, struct nsm_redis_conn **ret)
     NSM_MUST_USE;
+/* One that leads nowhere, for a router. */
+struct nsm_redis_conn *nsm_redis_conn_new(void) NSM_MUST_USE NSM_NONNULL;
 void nsm_redis_conn_free(struct nsm_redis_conn *conn);
 NSM_DEFINE_CLEANUP(struct nsm_redis_conn, nsm_redis_conn_free)
 

@@ -378,11 +378,7 @@ static struct nsm_error *ask_server(struct inspection *inspection)
     NSM_TRY(nsm_redis_server_ask(inspection->backend, inspection->conn, ctx, &inspection->server));
     if (nsm_redis_server_refusal(&inspection->server))
         return NULL;
-    NSM_REDIS_COMMAND(inspection->conn, "DBSIZE", );
-    const struct nsm_redis_reply *size;
-    NSM_TRY(nsm_redis_call(inspection->conn, ctx, &inspection->arena, "DBSIZE", &size));
-    inspection->n_keys = size->type == NSM_REDIS_INTEGER ? (uint64_t)size->integer : 0;
-    return NULL;
+    return nsm_redis_count_keys(inspection->conn, ctx, &inspection->n_keys);
 }
 
 struct nsm_error *nsm_redis_inspect(struct nsm_backend *base, struct nsm_context *ctx,

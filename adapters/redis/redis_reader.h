@@ -55,8 +55,9 @@ struct nsm_redis_slicing {
     bool is_begun; /* a slice was handed out */
     enum nsm_kind kind;
     int64_t expires_at_ms;
-    uint64_t position; /* of the next slice: bytes, items */
-    uint64_t n_items;  /* that the next reply is to have, but for strings */
+    uint64_t position;  /* of the next slice: bytes, items */
+    uint64_t n_detours; /* of the connection, when the slice before was asked for */
+    uint64_t n_items;   /* that the next reply is to have, but for strings */
     /* Of the slice that is being gathered: the replies so far, in the batch's arena. */
     struct nsm_redis_items *pieces;
     size_t n_pieces, cap_pieces;

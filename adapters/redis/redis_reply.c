@@ -175,10 +175,9 @@ static const struct {
     {"OOM", NSM_E_IO, "; raise maxmemory at the destination or make room"},
     {"MISCONF", NSM_E_IO, ""},
     {"BUSYKEY", NSM_E_CONFLICT, ""},
-    {"MOVED", NSM_E_UNSUPPORTED, "; it is a Redis Cluster: name a server that is not part of one"},
-    {"ASK", NSM_E_UNSUPPORTED, "; it is a Redis Cluster: name a server that is not part of one"},
-    {"CROSSSLOT", NSM_E_UNSUPPORTED,
-     "; it is a Redis Cluster: name a server that is not part of one"},
+    {"MOVED", NSM_E_UNAVAILABLE, ""},
+    {"ASK", NSM_E_UNAVAILABLE, ""},
+    {"CROSSSLOT", NSM_E_INTERNAL, ""},
     {"WRONGTYPE", NSM_E_UNAVAILABLE, "; the key was replaced while it was copied"},
 };
 
@@ -195,6 +194,8 @@ static const struct {
     {"ERR Bad data format", NSM_E_UNSUPPORTED,
      "; the destination is older than the source, or lacks its modules"},
     {"ERR DB index is out of range", NSM_E_INVALID, "; mend the database in the backend's url"},
+    {"ERR SELECT is not allowed in cluster mode", NSM_E_INVALID,
+     "; a Cluster has database 0 only: mend the one in the backend's url"},
     {"ERR invalid DB index", NSM_E_INVALID, "; mend the database in the backend's url"},
     {"ERR invalid password", NSM_E_AUTH,
      "; mend the password in the backend's url, or REDISCLI_AUTH"},

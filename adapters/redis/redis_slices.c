@@ -12,6 +12,7 @@
 
 #include <inttypes.h>
 
+#include "adapters/redis/redis_router.h"
 #include "migrate/base/alloc.h"
 #include "migrate/base/parse.h"
 
@@ -198,7 +199,11 @@ struct nsm_error *nsm_redis_slices_begin(struct nsm_redis_reader *reader, struct
         NSM_TRY(begin_stream(reader, ctx));
     else
         nsm_buf_append_cstr(&slicing->cursor, "0");
-    return slicing->is_active ? ask(reader, ctx) : NULL;
+    if (!slicing->is_active)
+        return NULL;
+    NSM_TRY(ask(reader, ctx));
+    slicing->n_detours = nsm_redis_n_detours(reader->conn);
+    return NULL;
 }
 
 /* ---- taking ---- */
@@ -339,6 +344,19 @@ static struct nsm_error *receive_reply(struct nsm_redis_reader *reader, struct n
     return NULL;
 }
 
+/* A place in HSCAN or SSCAN means nothing to another server. */
+static struct nsm_error *check_same_server(struct nsm_redis_reader *reader)
+{
+    const bool is_scan =
+        reader->slicing.kind == NSM_KIND_HASH || reader->slicing.kind == NSM_KIND_SET;
+    if (!is_scan || reader->slicing.n_detours == nsm_redis_n_detours(reader->conn))
+        return NULL;
+    struct nsm_buf name NSM_CLEANUP(nsm_buf_release) = NSM_BUF_TEXT;
+    nsm_redis_key_write(key_of(reader), &name);
+    return nsm_error_new(NSM_E_UNAVAILABLE,
+                         "slots of the Cluster moved while slices of key %s were read", name.ptr);
+}
+
 /* Takes one reply, keeps its items and asks for the next. *ret_exists: false when the key is gone.
  */
 static struct nsm_error *gather(struct nsm_redis_reader *reader, struct nsm_context *ctx,
@@ -349,6 +367,7 @@ static struct nsm_error *gather(struct nsm_redis_reader *reader, struct nsm_cont
     NSM_TRY(receive_reply(reader, ctx, batch, &reply, ret_exists));
     if (!*ret_exists)
         return NULL;
+    NSM_TRY(check_same_server(reader));
     struct cut cut = {0};
     NSM_TRY(cut_reply(reader, reply, &cut));
     uint64_t n_bytes = 0;

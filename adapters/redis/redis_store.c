@@ -4,6 +4,8 @@
 
 #include <assert.h>
 
+#include "adapters/redis/redis_slot.h"
+#include "migrate/base/alloc.h"
 #include "migrate/base/parse.h"
 
 /* How long what an interrupted run left under a temporary name lives on. */
@@ -358,6 +360,20 @@ static struct nsm_error *ask_whether_skipped(struct nsm_redis_writer *writer,
     return NULL;
 }
 
+/* What is renamed must be in one slot with what it becomes. */
+static void tag_temp_key(struct nsm_redis_writer *writer, const struct nsm_record *record)
+{
+    if (!writer->conn->router)
+        return;
+    struct nsm_buf key NSM_CLEANUP(nsm_buf_release) = NSM_BUF_INIT(NSM_MAX_VALUE_BYTES);
+    nsm_buf_append_str(&key, writer->prefix);
+    nsm_buf_append_str(&key, nsm_redis_key_rest(writer, record->key));
+    char tag[NSM_REDIS_TAG_BYTES];
+    nsm_redis_slot_tag(nsm_redis_slot_of(nsm_buf_view(&key)), tag);
+    free(writer->temp_key);
+    writer->temp_key = nsm_xasprintf("%s{%s}", writer->temp_name, tag);
+}
+
 static void queue_temp(struct nsm_redis_writer *writer, const char *command)
 {
     nsm_redis_begin(writer->conn, 2);
@@ -425,8 +441,10 @@ struct nsm_error *nsm_redis_store_queue_slice(struct nsm_redis_writer *writer,
     if (writer->is_sliced_skipped)
         return NULL;
     size_t n_commands = 0;
-    if (is_first)
+    if (is_first) {
+        tag_temp_key(writer, record);
         queue_temp(writer, "UNLINK");
+    }
     if (record->kind == NSM_KIND_STREAM)
         NSM_TRY(queue_stream(writer, record, true, &n_commands));
     else

@@ -5,11 +5,17 @@
 #include "migrate/base/buf.h"
 #include "migrate/base/parse.h"
 
-#define DEFAULT_PORT 6379
+#define DEFAULT_PORT          6379
+#define DEFAULT_SENTINEL_PORT 26379
+#define MAX_HOSTS             1000
 
 void nsm_redis_url_release(struct nsm_redis_url *url)
 {
     free(url->host);
+    for (size_t index = 0; index < url->n_others; index++)
+        free(url->others[index].name);
+    free(url->others);
+    free(url->master_name);
     free(url->socket_path);
     free(url->user);
     free(url->password);
@@ -19,8 +25,9 @@ void nsm_redis_url_release(struct nsm_redis_url *url)
 static struct nsm_error *invalid(const char *what)
 {
     return nsm_error_new(NSM_E_INVALID,
-                         "%s; expected redis://[user][:password]@host[:port][/db], rediss:// for "
-                         "TLS, or unix:///path[?db=N]",
+                         "%s; expected redis://[user][:password]@host[:port][,...][/db], rediss:// "
+                         "for TLS, redis+sentinel://host[:port][,...]/master-name[/db], or "
+                         "unix:///path[?db=N]",
                          what);
 }
 
@@ -102,7 +109,8 @@ static struct nsm_error *parse_port(struct nsm_str text, uint16_t *ret)
     return NULL;
 }
 
-static struct nsm_error *parse_host(struct nsm_str text, struct nsm_redis_url *url)
+static struct nsm_error *parse_host(struct nsm_str text, uint16_t default_port,
+                                    struct nsm_redis_host *ret)
 {
     struct nsm_str host = text;
     struct nsm_str port = {0};
@@ -122,10 +130,35 @@ static struct nsm_error *parse_host(struct nsm_str text, struct nsm_redis_url *u
     }
     if (host.len == 0)
         return invalid("the host is missing");
-    url->port = DEFAULT_PORT;
+    ret->port = default_port;
     if (has_port)
-        NSM_TRY(parse_port(port, &url->port));
-    return decode(host, "host", &url->host);
+        NSM_TRY(parse_port(port, &ret->port));
+    return decode(host, "host", &ret->name);
+}
+
+/* The first is the URL's host, those behind it are its others. */
+static struct nsm_error *parse_hosts(struct nsm_str text, uint16_t default_port,
+                                     struct nsm_redis_url *url)
+{
+    size_t cap_others = 0;
+    for (bool has_more = true; has_more;) {
+        struct nsm_str one = text;
+        struct nsm_str rest = {0};
+        has_more = cut(text, ',', &one, &rest);
+        text = rest;
+        struct nsm_redis_host host = {0};
+        NSM_TRY(parse_host(one, default_port, &host));
+        if (!url->host) {
+            url->host = host.name;
+            url->port = host.port;
+            continue;
+        }
+        NSM_GROW(url->others, url->n_others, cap_others);
+        url->others[url->n_others++] = host;
+        if (url->n_others >= MAX_HOSTS)
+            return invalid("too many hosts");
+    }
+    return NULL;
 }
 
 static struct nsm_error *parse_query(struct nsm_str query, struct nsm_redis_url *url)
@@ -157,11 +190,27 @@ static struct nsm_error *parse_socket(struct nsm_str authority, struct nsm_str p
 static struct nsm_error *parse_tcp(struct nsm_str authority, struct nsm_str path,
                                    struct nsm_redis_url *url)
 {
-    NSM_TRY(parse_host(authority, url));
+    NSM_TRY(parse_hosts(authority, DEFAULT_PORT, url));
     return path.len ? parse_db(path, &url->db) : NULL;
 }
 
-static struct nsm_error *parse_rest(struct nsm_str rest, bool is_unix, struct nsm_redis_url *url)
+static struct nsm_error *parse_sentinel(struct nsm_str authority, struct nsm_str path,
+                                        struct nsm_redis_url *url)
+{
+    struct nsm_str name = path;
+    struct nsm_str db = {0};
+    cut(path, '/', &name, &db);
+    if (name.len == 0)
+        return invalid("the name of the master that the Sentinels watch is missing");
+    NSM_TRY(parse_hosts(authority, DEFAULT_SENTINEL_PORT, url));
+    NSM_TRY(decode(name, "name of the master", &url->master_name));
+    return db.len ? parse_db(db, &url->db) : NULL;
+}
+
+typedef struct nsm_error *parse_fn(struct nsm_str authority, struct nsm_str path,
+                                   struct nsm_redis_url *url);
+
+static struct nsm_error *parse_rest(struct nsm_str rest, parse_fn *parse, struct nsm_redis_url *url)
 {
     struct nsm_str query = {0};
     struct nsm_str before;
@@ -178,7 +227,7 @@ static struct nsm_error *parse_rest(struct nsm_str rest, bool is_unix, struct ns
         NSM_TRY(parse_user((struct nsm_str){.ptr = authority.ptr, .len = n}, url));
         authority = nsm_str_skip(authority, n + 1);
     }
-    NSM_TRY(is_unix ? parse_socket(authority, path, url) : parse_tcp(authority, path, url));
+    NSM_TRY(parse(authority, path, url));
     return parse_query(query, url);
 }
 
@@ -186,12 +235,15 @@ struct nsm_error *nsm_redis_url_parse(struct nsm_str text, struct nsm_redis_url 
 {
     static const struct {
         struct nsm_str text;
-        bool is_tls, is_unix;
+        bool is_tls;
+        parse_fn *parse;
     } schemes[] = {
-        {NSM_STR_LIT("redis://"), false, false},
-        {NSM_STR_LIT("rediss://"), true, false},
-        {NSM_STR_LIT("unix://"), false, true},
-        {NSM_STR_LIT("redis+unix://"), false, true},
+        {NSM_STR_LIT("redis://"), false, parse_tcp},
+        {NSM_STR_LIT("rediss://"), true, parse_tcp},
+        {NSM_STR_LIT("redis+sentinel://"), false, parse_sentinel},
+        {NSM_STR_LIT("rediss+sentinel://"), true, parse_sentinel},
+        {NSM_STR_LIT("unix://"), false, parse_socket},
+        {NSM_STR_LIT("redis+unix://"), false, parse_socket},
     };
     for (size_t index = 0; index < NSM_COUNT_OF(schemes); index++) {
         if (!nsm_str_starts_with(text, schemes[index].text))
@@ -199,7 +251,7 @@ struct nsm_error *nsm_redis_url_parse(struct nsm_str text, struct nsm_redis_url 
         struct nsm_redis_url url NSM_CLEANUP(nsm_redis_url_release) = {.is_tls =
                                                                            schemes[index].is_tls};
         NSM_TRY(
-            parse_rest(nsm_str_skip(text, schemes[index].text.len), schemes[index].is_unix, &url));
+            parse_rest(nsm_str_skip(text, schemes[index].text.len), schemes[index].parse, &url));
         *ret = url;
         url = (struct nsm_redis_url){0};
         return NULL;

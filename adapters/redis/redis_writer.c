@@ -4,6 +4,7 @@
 #include <assert.h>
 #include <xxhash.h>
 
+#include "adapters/redis/redis_router.h"
 #include "adapters/redis/redis_survey.h"
 #include "migrate/base/alloc.h"
 
@@ -183,7 +184,9 @@ struct nsm_error *nsm_redis_write(struct nsm_writer *base, struct nsm_context *c
             NSM_TRY(queue_record(writer, ctx, &batch->records[index]));
     }
     NSM_TRY(nsm_redis_flush(writer->conn, ctx));
-    return settle(writer, ctx, &writer->acks[!writer->current]);
+    NSM_TRY(settle(writer, ctx, &writer->acks[!writer->current]));
+    return nsm_redis_is_stale(writer->conn) ? settle(writer, ctx, &writer->acks[writer->current])
+                                            : NULL;
 }
 
 struct nsm_error *nsm_redis_checkpoint(struct nsm_writer *base, struct nsm_context *ctx,
@@ -210,14 +213,17 @@ struct nsm_error *nsm_redis_writer_open(struct nsm_writer *base, struct nsm_cont
     writer->is_skipping = destination->if_exists == NSM_IF_EXISTS_SKIP;
     for (size_t index = 0; index < NSM_COUNT_OF(writer->acks); index++)
         writer->acks[index].names = NSM_BUF_INIT(NSM_BUF_TEXT_MAX);
-    writer->temp_key =
+    writer->temp_name =
         nsm_xasprintf(NSM_REDIS_TEMP_PREFIX "%s:%016llx", base->backend->run_id,
                       (unsigned long long)XXH3_64bits(request->part_id.ptr, request->part_id.len));
+    writer->temp_key = nsm_xstrdup(writer->temp_name);
     struct nsm_error *const error = connect_writer(writer, ctx);
     if (error) {
         nsm_redis_writer_close(base);
         return error;
     }
+    if (writer->conn->router)
+        return NULL; /* its name depends on the key's, and whoever writes that one begins with this */
     /* What an interrupted attempt left; the reply is taken with those of the first batch. */
     nsm_redis_begin(writer->conn, 2);
     nsm_redis_arg_cstr(writer->conn, "UNLINK");
@@ -236,5 +242,6 @@ void nsm_redis_writer_close(struct nsm_writer *base)
     }
     nsm_arena_release(&writer->arena);
     nsm_arena_release(&writer->slice_arena);
+    free(writer->temp_name);
     free(writer->temp_key);
 }

@@ -40,7 +40,8 @@ struct nsm_redis_writer {
     struct nsm_redis_acks acks[2]; /* of this batch, of the one before */
     size_t current;
     struct nsm_arena arena; /* of replies */
-    char *temp_key;
+    char *temp_name;
+    char *temp_key; /* the same; in a Cluster with a tag that puts it into the slot of the key */
     /* Of the key in slices that is being written. */
     bool is_sliced_skipped; /* it stands there, under if_exists: skip */
     struct nsm_arena slice_arena;

@@ -166,6 +166,8 @@ static struct nsm_error *pump(const struct copy *copy, struct nsm_read_request *
         if (writer)
             NSM_TRY(adapter->write(writer, copy->ctx, &batch));
         send_signal(drive);
+        if (drive->on_batch)
+            drive->on_batch(drive->on_batch_arg, drive->n_batches);
         if (n == drive->stop_after_batches && batch.resume.len && !is_end) {
             close_reader(&reader);
             snprintf(token, sizeof(token), "%.*s", NSM_STR_ARG(batch.resume));

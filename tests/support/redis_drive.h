@@ -31,6 +31,8 @@ struct drive {
     size_t signal_after_batches;
     int signal;
     int signal_pid;
+    void (*on_batch)(void *arg, size_t n_batches); /* after each; NULL: nothing */
+    void *on_batch_arg;
     size_t stop_after_batches; /* of the first part: then reads on with a new reader; 0: never */
     /* out */
     uint64_t n_records, n_bytes, n_skipped, n_vanished, n_slices, n_conflicts, n_refusals;

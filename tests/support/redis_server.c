@@ -18,7 +18,7 @@
 
 #include <cmocka.h>
 
-#define N_TRIES     5
+#define N_TRIES     20
 #define START_MS    10000
 #define POLL_US     5000
 #define MAX_ARGS    64
@@ -104,8 +104,13 @@ static void spawn(struct redis_server *server)
 {
     struct arguments arguments = {0};
     add(&arguments, "redis-server");
-    add(&arguments, "--save");
-    add(&arguments, "%s", "");
+    if (server->flags & REDIS_SERVER_SENTINEL) {
+        add(&arguments, "%s/sentinel.conf", server->dir);
+        add(&arguments, "--sentinel");
+    } else {
+        add(&arguments, "--save");
+        add(&arguments, "%s", "");
+    }
     add(&arguments, "--port");
     add(&arguments, "%u", (unsigned)server->port);
     add(&arguments, "--bind");
@@ -161,6 +166,8 @@ void redis_server_start(struct redis_server *server, unsigned flags, const char 
     assert_non_null(mkdtemp(server->dir));
     if (flags & REDIS_SERVER_TLS)
         make_certificates(server->dir);
+    if (flags & REDIS_SERVER_SENTINEL)
+        shell("touch %s/sentinel.conf", server->dir);
     for (int n = 0; n < N_TRIES; n++) {
         server->port = free_port();
         server->tls_port = flags & REDIS_SERVER_TLS ? free_port() : 0;

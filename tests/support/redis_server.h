@@ -15,6 +15,7 @@
 enum redis_server_flag {
     REDIS_SERVER_TLS = 1 << 0, /* also listens with TLS, with certificates in `dir` */
     REDIS_SERVER_WANTS_CLIENT_CERT = 1 << 1,
+    REDIS_SERVER_SENTINEL = 1 << 2, /* a Sentinel, that watches nothing yet */
 };
 
 struct redis_server {

@@ -117,9 +117,8 @@ static void test_errors_and_their_codes(void **state)
     is_told("NOAUTH Authentication required.", "", NSM_E_AUTH,
             "RESTORE: NOAUTH Authentication required; put a password into the backend's url, or "
             "into the environment as REDISCLI_AUTH");
-    is_told("MOVED 866 127.0.0.1:7001", "k", NSM_E_UNSUPPORTED,
-            "RESTORE k: MOVED 866 127.0.0.1:7001; it is a Redis Cluster: name a server that is "
-            "not part of one");
+    is_told("MOVED 866 127.0.0.1:7001", "k", NSM_E_UNAVAILABLE,
+            "RESTORE k: MOVED 866 127.0.0.1:7001");
     is_told("ERR something else", "k", NSM_E_IO, "RESTORE k: ERR something else");
     /* Neither arguments nor control characters come through. */
     is_told("ERR unknown command 'X', with args beginning with: 'secret'", "", NSM_E_UNSUPPORTED,

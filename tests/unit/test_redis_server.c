@@ -46,7 +46,7 @@ static void test_what_is_refused(void **state)
     server = read_text("redis_version:7.2.4\r\nredis_mode:sentinel\r\n", 0);
     assert_non_null(nsm_redis_server_refusal(&server));
     server = read_text("redis_version:7.2.4\r\ncluster_enabled:1\r\n", 0);
-    assert_non_null(nsm_redis_server_refusal(&server));
+    assert_null(nsm_redis_server_refusal(&server));
     server = read_text("nothing of use", 0);
     assert_non_null(nsm_redis_server_refusal(&server));
 }

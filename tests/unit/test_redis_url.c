@@ -46,6 +46,38 @@ static void test_percent_and_brackets(void **state)
     parses("redis://[fe80::1]", "[fe80::1]:6379", "-", "-", 0);
 }
 
+static void test_several_hosts(void **state)
+{
+    (void)state;
+    struct nsm_redis_url url = {0};
+    assert_null(nsm_redis_url_parse(NSM_STR_LIT("redis://a:p@h:1,[::1]:2,k/0"), &url));
+    assert_string_equal(url.host, "h");
+    assert_int_equal(url.port, 1);
+    assert_int_equal(url.n_others, 2);
+    assert_string_equal(url.others[0].name, "::1");
+    assert_int_equal(url.others[0].port, 2);
+    assert_string_equal(url.others[1].name, "k");
+    assert_int_equal(url.others[1].port, 6379);
+    assert_null(url.master_name);
+    nsm_redis_url_release(&url);
+}
+
+static void test_sentinels(void **state)
+{
+    (void)state;
+    struct nsm_redis_url url = {0};
+    assert_null(nsm_redis_url_parse(NSM_STR_LIT("rediss+sentinel://:p@h,k:7/my%20master/3"), &url));
+    assert_true(url.is_tls);
+    assert_string_equal(url.host, "h");
+    assert_int_equal(url.port, 26379);
+    assert_int_equal(url.n_others, 1);
+    assert_int_equal(url.others[0].port, 7);
+    assert_string_equal(url.master_name, "my master");
+    assert_string_equal(url.password, "p");
+    assert_int_equal(url.db, 3);
+    nsm_redis_url_release(&url);
+}
+
 static void test_tls(void **state)
 {
     (void)state;
@@ -111,8 +143,9 @@ static void test_mistakes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_tcp),      cmocka_unit_test(test_percent_and_brackets),
-        cmocka_unit_test(test_tls),      cmocka_unit_test(test_sockets),
+        cmocka_unit_test(test_tcp),           cmocka_unit_test(test_percent_and_brackets),
+        cmocka_unit_test(test_several_hosts), cmocka_unit_test(test_sentinels),
+        cmocka_unit_test(test_tls),           cmocka_unit_test(test_sockets),
         cmocka_unit_test(test_mistakes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
