@@ -3,8 +3,8 @@
 # that the tests start themselves, and ends non-zero when anything fails.
 #
 #   sh tests/run.sh          build with gcc, all tests
-#   sh tests/run.sh --ci     besides: formatting, spelling, clang without a warning, clang-tidy, address and undefined-behaviour and
-#                            thread sanitizers, a bounded time of fuzzing
+#   sh tests/run.sh --ci     besides: formatting, spelling, clang without a warning, clang-tidy, all tests under the address and
+#                            undefined-behaviour sanitizers, what has threads under the thread sanitizer, a bounded time of fuzzing
 set -eu
 cd "$(dirname "$0")/.."
 is_ci=false
@@ -51,7 +51,8 @@ run() {
     folder=$1
     shift
     echo "==> testing $folder"
-    ctest --test-dir "$folder" --output-on-failure -j"$jobs" "$@"
+    # Twice the cores: most tests wait for their servers.
+    ctest --test-dir "$folder" --output-on-failure -j$((jobs * 2)) "$@"
 }
 
 check_text() {
@@ -61,20 +62,22 @@ check_text() {
     git ls-files -z '*.sh' .ci/run | xargs -0 shellcheck -s sh -S warning -e SC2034,SC2154 -x
 }
 
+# One file at a time: with several, clang-tidy 14 takes the second's va_lists for uninitialized. The analyzer's shallow mode finds nearly
+# as much in a tenth of the time.
 tidy() {
     echo "==> clang-tidy"
-    git ls-files -z 'migrate/*.c' 'adapters/*.c' | xargs -0 -n 4 -P "$jobs" clang-tidy -p "$1" --quiet
+    git ls-files -z 'migrate/*.c' 'adapters/*.c' | xargs -0 -n 1 -P "$jobs" clang-tidy -p "$1" --quiet \
+        --extra-arg=-Xclang --extra-arg=-analyzer-config --extra-arg=-Xclang --extra-arg=mode=shallow 2>/dev/null
 }
 
 # Each target for a short time, beginning with its corpus.
 fuzz() {
-    build build-fuzz -DCMAKE_BUILD_TYPE=RelWithDebInfo -DCMAKE_C_COMPILER=clang -DNSM_SANITIZE=address,undefined -DNSM_FUZZ=ON
-    for target in build-fuzz/tests/fuzz_*; do
+    for target in "$1"/tests/fuzz_*; do
         [ -x "$target" ] && [ ! -d "$target" ] || continue
         name=$(basename "$target")
         found=$(mktemp -d)
         echo "==> $name"
-        "$target" -max_total_time=15 -timeout=10 -rss_limit_mb=1024 -verbosity=0 -print_final_stats=0 \
+        "$target" -max_total_time=10 -timeout=10 -rss_limit_mb=1024 -verbosity=0 -print_final_stats=0 \
             -artifact_prefix="$found/" "$found" "tests/fuzz/corpus/${name#fuzz_}"
         rm -rf "$found"
     done
@@ -86,12 +89,11 @@ if $is_ci; then
     # shellcheck disable=SC2086
     install $ci_packages
     check_text
-    build build-clang -DCMAKE_C_COMPILER=clang -DCMAKE_BUILD_TYPE=Debug
-    tidy build-clang
-    fuzz
-    build build-asan -DCMAKE_BUILD_TYPE=Debug -DNSM_SANITIZE=address,undefined
+    build build-asan -DCMAKE_C_COMPILER=clang -DCMAKE_C_FLAGS=-O1 -DCMAKE_BUILD_TYPE=Debug -DNSM_SANITIZE=address,undefined -DNSM_FUZZ=ON
+    tidy build-asan
+    fuzz build-asan
     run build-asan
-    build build-tsan -DCMAKE_BUILD_TYPE=RelWithDebInfo -DNSM_SANITIZE=thread
+    build build-tsan -DCMAKE_C_COMPILER=clang -DCMAKE_C_FLAGS=-O1 -DCMAKE_BUILD_TYPE=Debug -DNSM_SANITIZE=thread
     run build-tsan
 fi
 build build

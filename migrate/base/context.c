@@ -244,6 +244,7 @@ static void broadcast_to(struct tree *tree, struct nsm_waker *pending)
 /* Sets `bits` in ctx and all descendants and wakes whoever waits. Called with the tree's lock. */
 static void set_state(struct nsm_context *top, unsigned bits)
 {
+    struct tree *const tree = top->tree;
     struct nsm_waker pending;
     ring_init(&pending);
     struct nsm_context *ctx = top;
@@ -259,7 +260,7 @@ static void set_state(struct nsm_context *top, unsigned bits)
         collect_waiters(ctx, &pending);
         ctx = walk(ctx, top);
     }
-    broadcast_to(top->tree, &pending);
+    broadcast_to(tree, &pending);
 }
 
 /* The nearest cause, from ctx upwards; called with the tree's lock. */
@@ -316,7 +317,7 @@ void nsm_context_set_deadline(struct nsm_context *top, int64_t at_ns)
         collect_waiters(ctx, &pending);
         ctx = walk(ctx, top);
     }
-    broadcast_to(top->tree, &pending);
+    broadcast_to(tree, &pending);
     pthread_mutex_unlock(&top->tree->lock);
 }
 

@@ -126,6 +126,8 @@ static bool parse_short_decimal(struct nsm_str s, double *ret)
 
 bool nsm_parse_double(struct nsm_str text, double *ret)
 {
+    if (!text.ptr)
+        return false;
     const bool has_sign = text.len > 0 && (text.ptr[0] == '-' || text.ptr[0] == '+');
     const double sign = has_sign && text.ptr[0] == '-' ? -1.0 : 1.0;
     const struct nsm_str rest = nsm_str_skip(text, has_sign);

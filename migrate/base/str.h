@@ -25,7 +25,7 @@ static inline struct nsm_str nsm_str_of(const char *cstr)
 
 static inline bool nsm_str_equals(struct nsm_str a, struct nsm_str b)
 {
-    return a.len == b.len && (a.len == 0 || memcmp(a.ptr, b.ptr, a.len) == 0);
+    return a.len == b.len && (!a.ptr || !b.ptr || memcmp(a.ptr, b.ptr, a.len) == 0);
 }
 
 static inline bool nsm_str_starts_with(struct nsm_str s, struct nsm_str prefix)

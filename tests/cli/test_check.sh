@@ -44,7 +44,7 @@ expect_exit 0 "$NSMIGRATE" check unlisted.yaml
 # at once: two that hang don't keep a third from being asked
 sed 's/{adapter: memory}$/{adapter: memory, stall_op: check}/' plan.yaml >stalled.yaml
 start "$NSMIGRATE" check stalled.yaml --workers 3
-sleep 0.3
+wait_until takes_signals "$pid"
 kill -TERM "$pid"
 expect_ended 143 "$pid"
 expect_contains "$err" "stopped by SIGTERM"

@@ -52,6 +52,7 @@ expect_same 40000 "$(cat steady/*/*.jsonl | wc -l)" "lines in the files"
 plan hanging "stall_op: read, stall_at: 5"
 start "$NSMIGRATE" run hanging.yaml --json
 wait_until is_copying
+wait_until takes_signals "$pid"
 sleep 0.3
 kill -TERM "$pid"
 sleep 0.5
@@ -67,6 +68,7 @@ expect_json '.status == "interrupted"'
 plan looking "stall_op: survey"
 for command in preview verify; do
     start "$NSMIGRATE" "$command" looking.yaml
+    wait_until takes_signals "$pid"
     sleep 0.5
     kill -INT "$pid"
     expect_ended 130 "$pid"
@@ -76,6 +78,7 @@ done
 # before anything is open there is nothing to wait for
 mkfifo plan.pipe
 start "$NSMIGRATE" validate plan.pipe
+wait_until takes_signals "$pid"
 sleep 0.3
 kill -TERM "$pid"
 expect_ended 143 "$pid"

@@ -130,3 +130,8 @@ wait_until() {
         sleep 0.1
     done
 }
+
+# takes_signals PID: the program is at work and looks at signals itself. Until then a signal would end it with nothing said.
+takes_signals() {
+    awk '/^SigBlk:/ { blocked = $2 } END { exit blocked !~ /[^0]/ }' "/proc/$1/status"
+}
