@@ -317,7 +317,7 @@ void nsm_context_set_deadline(struct nsm_context *top, int64_t at_ns)
         collect_waiters(ctx, &pending);
         ctx = walk(ctx, top);
     }
-    broadcast_to(tree, &pending);
+    broadcast_to(top->tree, &pending);
     pthread_mutex_unlock(&top->tree->lock);
 }
 
