@@ -274,6 +274,10 @@ struct nsm_write_request {
     const struct nsm_checkpoint
         *from; /* where an earlier attempt came to: what lies behind it at the destination is undone
                   by writer_open where that is needed (files are cut); NULL: from the beginning */
+    bool is_repair; /* some records of a destination that stands are taken away (erase) and written
+                       anew, whatever if_exists says and prepare was not called: no checkpoint is
+                       kept, and nothing that the store would do by itself (triggers, rules) may act
+                       on them */
 };
 
 struct nsm_writer {
@@ -441,6 +445,15 @@ struct nsm_adapter {
     /* The namespace is complete and verified: removes what only the run needed (its checkpoints,
      * temporary objects). Idempotent. */
     struct nsm_error *(*complete)(struct nsm_destination *destination, struct nsm_context *ctx);
+
+    /* For repair, on a writer that was opened with is_repair: takes away every record that has the
+     * key of one of the batch, in lane record and in the target's form: rows by their key columns, or
+     * by all columns where the object has no key; keys by the whole key, with the destination's
+     * prefix; what is not there is no error. What was written before stays. In one transaction with
+     * what is written until the next checkpoint, where the store has them. NULL: single records can't be
+     * taken away. */
+    struct nsm_error *(*erase)(struct nsm_writer *writer, struct nsm_context *ctx,
+                               const struct nsm_batch *batch);
 };
 
 /* Whether the adapter declares that lane for that direction. */

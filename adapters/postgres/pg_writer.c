@@ -21,7 +21,7 @@
 #define MAX_ROWS    (2 * NSM_MAX_VALUE_BYTES)
 #define STAGING     "pg_temp.nsmigrate_rows"
 
-static void append_columns(struct nsm_buf *sql, const struct nsm_object *object)
+void nsm_pg_append_columns(struct nsm_buf *sql, const struct nsm_object *object)
 {
     for (size_t i = 0; i < object->n_columns; i++) {
         nsm_buf_append_cstr(sql, i ? ", " : "");
@@ -45,9 +45,9 @@ static void write_merge(struct nsm_pg_writer *pg, enum nsm_if_exists if_exists)
     nsm_buf_append_cstr(sql, "INSERT INTO ");
     nsm_pg_quote_qualified(sql, object->schema, object->name);
     nsm_buf_append_cstr(sql, " (");
-    append_columns(sql, object);
+    nsm_pg_append_columns(sql, object);
     nsm_buf_append_cstr(sql, ") OVERRIDING SYSTEM VALUE SELECT ");
-    append_columns(sql, object);
+    nsm_pg_append_columns(sql, object);
     nsm_buf_append_cstr(sql, " FROM " STAGING " ON CONFLICT (");
     for (size_t i = 0; i < object->n_key_columns; i++) {
         nsm_buf_append_cstr(sql, i ? ", " : "");
@@ -67,7 +67,7 @@ static void write_merge(struct nsm_pg_writer *pg, enum nsm_if_exists if_exists)
         nsm_buf_append_cstr(sql, "NOTHING");
     nsm_buf_append_cstr(&pg->stage,
                         "CREATE TEMPORARY TABLE nsmigrate_rows ON COMMIT DROP AS SELECT ");
-    append_columns(&pg->stage, object);
+    nsm_pg_append_columns(&pg->stage, object);
     nsm_buf_append_cstr(&pg->stage, " FROM ");
     nsm_pg_quote_qualified(&pg->stage, object->schema, object->name);
     nsm_buf_append_cstr(&pg->stage, " WITH NO DATA");
@@ -79,11 +79,12 @@ struct nsm_error *nsm_pg_writer_open(struct nsm_writer *writer, struct nsm_conte
     const struct nsm_write_request *const request = writer->request;
     const struct nsm_pg_destination *const state = request->destination->state;
     const struct nsm_object *const object = request->object;
-    const bool is_kept = state->tables[request->object_index].is_kept;
+    const bool is_kept = state->tables[request->object_index].is_kept && !request->is_repair;
     pg->sql = NSM_BUF_TEXT;
     pg->merge = NSM_BUF_TEXT;
     pg->stage = NSM_BUF_TEXT;
     pg->begin = NSM_BUF_TEXT;
+    pg->erase = NSM_BUF_TEXT;
     pg->rows = NSM_BUF_INIT(MAX_ROWS);
     /* What functions of generated columns and domains find by an application's search_path, they
      * find in the table's schema. */
@@ -103,7 +104,7 @@ struct nsm_error *nsm_pg_writer_open(struct nsm_writer *writer, struct nsm_conte
         nsm_pg_quote_qualified(&pg->sql, object->schema, object->name);
     if (object->n_columns) {
         nsm_buf_append_cstr(&pg->sql, " (");
-        append_columns(&pg->sql, object);
+        nsm_pg_append_columns(&pg->sql, object);
         nsm_buf_append_char(&pg->sql, ')');
     }
     nsm_buf_printf(&pg->sql, " FROM STDIN (FORMAT %s)", pg->is_binary ? "binary" : "text");
@@ -138,16 +139,24 @@ static struct nsm_error *put(struct nsm_pg_writer *pg, struct nsm_context *ctx, 
     return NULL;
 }
 
-static struct nsm_error *begin_copy(struct nsm_pg_writer *pg, struct nsm_context *ctx)
+struct nsm_error *nsm_pg_writer_begin(struct nsm_pg_writer *pg, struct nsm_context *ctx)
 {
-    if (!pg->is_in_transaction) {
-        NSM_TRY(nsm_pg_exec(pg->conn, ctx, pg->begin.ptr));
-        pg->is_in_transaction = true;
-        if (pg->stage.len)
-            NSM_TRY(nsm_pg_exec(pg->conn, ctx, pg->stage.ptr));
-    }
+    if (pg->is_in_transaction)
+        return NULL;
+    NSM_TRY(nsm_pg_exec(pg->conn, ctx, pg->begin.ptr));
+    pg->is_in_transaction = true;
+    pg->has_keys_table = false;
+    if (pg->base.request->is_repair)
+        NSM_TRY(nsm_pg_erase_prelude(pg, ctx));
+    return pg->stage.len ? nsm_pg_exec(pg->conn, ctx, pg->stage.ptr) : NULL;
+}
+
+static struct nsm_error *begin_copy(struct nsm_pg_writer *pg, struct nsm_context *ctx,
+                                    const char *sql)
+{
+    NSM_TRY(nsm_pg_writer_begin(pg, ctx));
     NSM_TRY(nsm_buf_error(&pg->sql));
-    NSM_TRY(nsm_pg_send(pg->conn, ctx, pg->sql.ptr));
+    NSM_TRY(nsm_pg_send(pg->conn, ctx, sql));
     PGresult *result NSM_CLEANUP(nsm_pg_resultp) = NULL;
     NSM_TRY(nsm_pg_next_result(pg->conn, ctx, &result));
     if (PQresultStatus(result) != PGRES_COPY_IN) {
@@ -224,6 +233,15 @@ static struct nsm_error *put_batch(struct nsm_pg_writer *pg, struct nsm_context 
     return put(pg, ctx, nsm_buf_view(&pg->rows));
 }
 
+struct nsm_error *nsm_pg_writer_copy(struct nsm_pg_writer *pg, struct nsm_context *ctx,
+                                     const char *sql, const struct nsm_batch *batch)
+{
+    NSM_TRY(end_copy(pg, ctx));
+    NSM_TRY(begin_copy(pg, ctx, sql));
+    NSM_TRY(put_batch(pg, ctx, batch));
+    return end_copy(pg, ctx);
+}
+
 static struct nsm_error *merge_batch(struct nsm_pg_writer *pg, struct nsm_context *ctx,
                                      const struct nsm_batch *batch)
 {
@@ -245,7 +263,7 @@ static struct nsm_error *write_batch(struct nsm_pg_writer *pg, struct nsm_contex
         return nsm_context_error(ctx);
     NSM_TRY(look_for_error(pg, ctx));
     if (!pg->is_in_copy)
-        NSM_TRY(begin_copy(pg, ctx));
+        NSM_TRY(begin_copy(pg, ctx, pg->sql.ptr));
     NSM_TRY(put_batch(pg, ctx, batch));
     return pg->merge.len ? merge_batch(pg, ctx, batch) : NULL;
 }
@@ -267,12 +285,11 @@ static struct nsm_error *commit(struct nsm_pg_writer *pg, struct nsm_context *ct
                                 const struct nsm_checkpoint *checkpoint)
 {
     NSM_TRY(end_copy(pg, ctx));
-    if (!pg->is_in_transaction)
-        NSM_TRY(nsm_pg_exec(pg->conn, ctx, "BEGIN"));
-    pg->is_in_transaction = true;
-    NSM_TRY_WRAP(nsm_pg_state_checkpoint(pg->conn, ctx, pg->base.request, checkpoint,
-                                         pg->has_last ? &pg->last : NULL),
-                 "note the checkpoint");
+    NSM_TRY(nsm_pg_writer_begin(pg, ctx));
+    if (!pg->base.request->is_repair)
+        NSM_TRY_WRAP(nsm_pg_state_checkpoint(pg->conn, ctx, pg->base.request, checkpoint,
+                                             pg->has_last ? &pg->last : NULL),
+                     "note the checkpoint");
     NSM_TRY_WRAP(nsm_pg_exec(pg->conn, ctx, "COMMIT"), "commit");
     pg->is_in_transaction = false;
     pg->has_last = true;
@@ -295,5 +312,6 @@ void nsm_pg_writer_close(struct nsm_writer *writer)
     nsm_buf_release(&pg->merge);
     nsm_buf_release(&pg->stage);
     nsm_buf_release(&pg->begin);
+    nsm_buf_release(&pg->erase);
     nsm_buf_release(&pg->rows);
 }

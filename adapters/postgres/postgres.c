@@ -171,4 +171,5 @@ const struct nsm_adapter nsm_adapter_postgres = {
     .plan_finish = nsm_pg_plan_finish,
     .finish_step = nsm_pg_finish_step,
     .complete = nsm_pg_complete,
+    .erase = nsm_pg_erase,
 };

@@ -169,4 +169,5 @@ const struct nsm_adapter nsm_adapter_redis = {
     .write = nsm_redis_write,
     .checkpoint = nsm_redis_checkpoint,
     .writer_close = nsm_redis_writer_close,
+    .erase = nsm_redis_erase,
 };

@@ -189,6 +189,22 @@ struct nsm_error *nsm_redis_write(struct nsm_writer *base, struct nsm_context *c
                                             : NULL;
 }
 
+struct nsm_error *nsm_redis_erase(struct nsm_writer *base, struct nsm_context *ctx,
+                                  const struct nsm_batch *batch)
+{
+    struct nsm_redis_writer *const writer = writer_of(base);
+    for (size_t index = 0; index < batch->n_records; index++) {
+        const struct nsm_str key = batch->records[index].key;
+        if (batch->records[index].flags & NSM_RECORD_CONTINUED)
+            continue;
+        nsm_redis_begin(writer->conn, 2);
+        nsm_redis_arg_cstr(writer->conn, "UNLINK");
+        nsm_redis_arg(writer->conn, key);
+        nsm_redis_expect(writer, "UNLINK", key, 1);
+    }
+    return nsm_redis_writer_settle(writer, ctx);
+}
+
 struct nsm_error *nsm_redis_checkpoint(struct nsm_writer *base, struct nsm_context *ctx,
                                        const struct nsm_checkpoint *checkpoint)
 {
@@ -210,7 +226,7 @@ struct nsm_error *nsm_redis_writer_open(struct nsm_writer *base, struct nsm_cont
     const struct nsm_destination *const destination = request->destination;
     writer->prefix = nsm_redis_destination_prefix(destination);
     writer->n_replaced = destination->shape->prefix.len;
-    writer->is_skipping = destination->if_exists == NSM_IF_EXISTS_SKIP;
+    writer->is_skipping = destination->if_exists == NSM_IF_EXISTS_SKIP && !request->is_repair;
     for (size_t index = 0; index < NSM_COUNT_OF(writer->acks); index++)
         writer->acks[index].names = NSM_BUF_INIT(NSM_BUF_TEXT_MAX);
     writer->temp_name =

@@ -52,6 +52,8 @@ struct nsm_error *nsm_redis_writer_open(struct nsm_writer *base, struct nsm_cont
     NSM_MUST_USE;
 struct nsm_error *nsm_redis_write(struct nsm_writer *base, struct nsm_context *ctx,
                                   const struct nsm_batch *batch) NSM_MUST_USE;
+struct nsm_error *nsm_redis_erase(struct nsm_writer *base, struct nsm_context *ctx,
+                                  const struct nsm_batch *batch) NSM_MUST_USE;
 struct nsm_error *nsm_redis_checkpoint(struct nsm_writer *base, struct nsm_context *ctx,
                                        const struct nsm_checkpoint *checkpoint) NSM_MUST_USE;
 void nsm_redis_writer_close(struct nsm_writer *base);

@@ -157,4 +157,5 @@ const struct nsm_adapter nsm_adapter_sqlite = {
     .plan_finish = sqlite_plan_finish,
     .finish_step = sqlite_finish_step,
     .complete = sqlite_complete,
+    .erase = sqlite_erase,
 };

@@ -49,8 +49,10 @@ static void append_update(struct nsm_buf *sql, const struct nsm_object *object)
 
 static struct nsm_error *prepare_insert(struct sqlite_writer *writer)
 {
-    const struct nsm_object *const object = writer->base.request->object;
-    const enum nsm_if_exists if_exists = writer->base.request->destination->if_exists;
+    const struct nsm_write_request *const request = writer->base.request;
+    const struct nsm_object *const object = request->object;
+    const enum nsm_if_exists if_exists =
+        request->is_repair ? NSM_IF_EXISTS_FAIL : request->destination->if_exists;
     NSM_CLEANUP(nsm_buf_release) struct nsm_buf sql = NSM_BUF_TEXT;
     nsm_buf_append_cstr(&sql, "INSERT INTO ");
     sqlite_append_name(&sql, object->name);
@@ -73,53 +75,81 @@ static struct nsm_error *prepare_insert(struct sqlite_writer *writer)
     return sqlite_prepare(writer->db, sql.ptr, object->name, &writer->insert);
 }
 
-/* ---- values ---- */
-
-static struct nsm_error *refuse(const struct sqlite_writer *writer, size_t column,
-                                enum nsm_code code, const char *reason)
+/* A key is compared as its index is. Without one, rows are the same only if all bytes and storage classes are. */
+static struct nsm_error *prepare_erase(struct sqlite_writer *writer)
 {
     const struct nsm_object *const object = writer->base.request->object;
-    return nsm_error_new(code, "table %s: column %s: %s", object->name,
-                         object->columns[column].name, reason);
+    const size_t n = object->n_key_columns ? object->n_key_columns : object->n_columns;
+    NSM_CLEANUP(nsm_buf_release) struct nsm_buf sql = NSM_BUF_TEXT;
+    nsm_buf_append_cstr(&sql, "DELETE FROM ");
+    sqlite_append_name(&sql, object->name);
+    for (size_t i = 0; i < n; i++) {
+        const size_t column = object->n_key_columns ? object->key_columns[i] : i;
+        nsm_buf_append_cstr(&sql, i ? " AND " : " WHERE ");
+        sqlite_append_name(&sql, object->columns[column].name);
+        if (object->n_key_columns) {
+            nsm_buf_printf(&sql, " IS ?%zu", column + 1);
+            continue;
+        }
+        nsm_buf_printf(&sql, " COLLATE BINARY IS ?%zu AND typeof(", column + 1);
+        sqlite_append_name(&sql, object->columns[column].name);
+        nsm_buf_printf(&sql, ") = typeof(?%zu)", column + 1);
+    }
+    NSM_TRY(nsm_buf_error(&sql));
+    return sqlite_prepare(writer->db, sql.ptr, object->name, &writer->erase);
 }
 
-static struct nsm_error *bind_float(struct sqlite_writer *writer, size_t column,
-                                    struct nsm_str text)
+/* ---- values ---- */
+
+/* Where a value goes: a statement's parameter of its column's number. */
+struct slot {
+    struct sqlite_writer *writer;
+    sqlite3_stmt *statement;
+    size_t column;
+};
+
+static struct nsm_error *refuse(const struct slot *slot, enum nsm_code code, const char *reason)
+{
+    const struct nsm_object *const object = slot->writer->base.request->object;
+    return nsm_error_new(code, "table %s: column %s: %s", object->name,
+                         object->columns[slot->column].name, reason);
+}
+
+static struct nsm_error *bind_float(const struct slot *slot, struct nsm_str text)
 {
     double number = 0;
     if (!nsm_parse_double(text, &number))
-        return refuse(writer, column, NSM_E_CORRUPT, "a float that is no number");
+        return refuse(slot, NSM_E_CORRUPT, "a float that is no number");
     if (isnan(number))
-        return refuse(writer, column, NSM_E_UNSUPPORTED,
+        return refuse(slot, NSM_E_UNSUPPORTED,
                       "a float that is not a number (nan), for which SQLite has only NULL");
-    (void)sqlite3_bind_double(writer->insert, (int)column + 1, number);
+    (void)sqlite3_bind_double(slot->statement, (int)slot->column + 1, number);
     return NULL;
 }
 
-static struct nsm_error *bind_value(struct sqlite_writer *writer, size_t column,
-                                    const struct nsm_value *value)
+static struct nsm_error *bind_value(const struct slot *slot, const struct nsm_value *value)
 {
-    sqlite3_stmt *const insert = writer->insert;
-    const int index = (int)column + 1;
+    sqlite3_stmt *const statement = slot->statement;
+    const int index = (int)slot->column + 1;
     const struct nsm_str bytes = value->bytes;
     int64_t number = 0;
     int result = SQLITE_OK;
     switch (value->type) {
     case NSM_NULL:
-        result = sqlite3_bind_null(insert, index);
+        result = sqlite3_bind_null(statement, index);
         break;
     case NSM_BOOL:
-        result = sqlite3_bind_int(insert, index, bytes.len && bytes.ptr[0] == 't');
+        result = sqlite3_bind_int(statement, index, bytes.len && bytes.ptr[0] == 't');
         break;
     case NSM_INT:
         if (!nsm_parse_i64(bytes, &number))
-            return refuse(writer, column, NSM_E_CORRUPT, "an int that is no number");
-        result = sqlite3_bind_int64(insert, index, number);
+            return refuse(slot, NSM_E_CORRUPT, "an int that is no number");
+        result = sqlite3_bind_int64(statement, index, number);
         break;
     case NSM_FLOAT:
-        return bind_float(writer, column, bytes);
+        return bind_float(slot, bytes);
     case NSM_BYTES:
-        result = sqlite3_bind_blob64(insert, index, bytes.ptr ? bytes.ptr : "", bytes.len,
+        result = sqlite3_bind_blob64(statement, index, bytes.ptr ? bytes.ptr : "", bytes.len,
                                      SQLITE_STATIC);
         break;
     case NSM_NUMERIC:
@@ -128,24 +158,35 @@ static struct nsm_error *bind_value(struct sqlite_writer *writer, size_t column,
     case NSM_UUID:
     case NSM_JSON:
     case NSM_OTHER:
-        result = sqlite3_bind_text64(insert, index, bytes.ptr ? bytes.ptr : "", bytes.len,
+        result = sqlite3_bind_text64(statement, index, bytes.ptr ? bytes.ptr : "", bytes.len,
                                      SQLITE_STATIC, SQLITE_UTF8);
         break;
     }
-    return result == SQLITE_OK
-               ? NULL
-               : sqlite_db_error(writer->db, result, writer->base.request->object->name);
+    return result == SQLITE_OK ? NULL
+                               : sqlite_db_error(slot->writer->db, result,
+                                                 slot->writer->base.request->object->name);
+}
+
+static struct nsm_error *bind_row(struct sqlite_writer *writer, sqlite3_stmt *statement,
+                                  const struct nsm_record *record)
+{
+    const struct nsm_object *const object = writer->base.request->object;
+    if (record->n_items != object->n_columns)
+        return nsm_error_new(NSM_E_INTERNAL, "table %s: a row of %zu values for %zu columns",
+                             object->name, record->n_items, object->n_columns);
+    for (size_t i = 0; i < record->n_items; i++) {
+        const struct slot slot = {.writer = writer, .statement = statement, .column = i};
+        if ((int)i < sqlite3_bind_parameter_count(statement))
+            NSM_TRY(bind_value(&slot, &record->items[i]));
+    }
+    return NULL;
 }
 
 static struct nsm_error *insert_row(struct sqlite_writer *writer, const struct nsm_record *record)
 {
     const struct nsm_object *const object = writer->base.request->object;
     bool has_row = false;
-    if (record->n_items != object->n_columns)
-        return nsm_error_new(NSM_E_INTERNAL, "table %s: a row of %zu values for %zu columns",
-                             object->name, record->n_items, object->n_columns);
-    for (size_t i = 0; i < record->n_items; i++)
-        NSM_TRY(bind_value(writer, i, &record->items[i]));
+    NSM_TRY(bind_row(writer, writer->insert, record));
     NSM_TRY(sqlite_step(writer->db, writer->insert, object->name, &has_row));
     if (writer->counts_skipped && sqlite3_changes(writer->db->handle) == 0)
         writer->base.n_skipped++;
@@ -175,7 +216,9 @@ static struct nsm_error *begin(struct sqlite_writer *writer, struct nsm_context 
     writer->is_open = true;
     if (db != writer->db) { /* the first time, or the connection had to be made anew */
         (void)sqlite3_finalize(writer->insert);
+        (void)sqlite3_finalize(writer->erase);
         writer->insert = NULL;
+        writer->erase = NULL;
         writer->db = db;
     }
     NSM_TRY(sqlite_begin(db));
@@ -192,12 +235,31 @@ struct nsm_error *sqlite_write(struct nsm_writer *base, struct nsm_context *ctx,
     return NULL;
 }
 
+struct nsm_error *sqlite_erase(struct nsm_writer *base, struct nsm_context *ctx,
+                               const struct nsm_batch *batch)
+{
+    struct sqlite_writer *const writer = (struct sqlite_writer *)base;
+    const char *const name = base->request->object->name;
+    NSM_TRY(begin(writer, ctx));
+    if (!writer->erase)
+        NSM_TRY(prepare_erase(writer));
+    for (size_t i = 0; i < batch->n_records; i++) {
+        bool has_row = false;
+        NSM_TRY(bind_row(writer, writer->erase, &batch->records[i]));
+        NSM_TRY(sqlite_step(writer->db, writer->erase, name, &has_row));
+        (void)sqlite3_reset(writer->erase);
+    }
+    return NULL;
+}
+
 struct nsm_error *sqlite_writer_checkpoint(struct nsm_writer *base, struct nsm_context *ctx,
                                            const struct nsm_checkpoint *checkpoint)
 {
     struct sqlite_writer *const writer = (struct sqlite_writer *)base;
     NSM_TRY(begin(writer, ctx));
-    NSM_TRY(sqlite_checkpoint_put(writer->db, base->backend->run_id, base->request, checkpoint));
+    if (!base->request->is_repair)
+        NSM_TRY(
+            sqlite_checkpoint_put(writer->db, base->backend->run_id, base->request, checkpoint));
     NSM_TRY(sqlite_commit(writer->db));
     writer->is_open = false;
     sqlite_end_turn(sqlite_backend_of(base->backend));
@@ -208,6 +270,7 @@ void sqlite_writer_close(struct nsm_writer *base)
 {
     struct sqlite_writer *const writer = (struct sqlite_writer *)base;
     (void)sqlite3_finalize(writer->insert);
+    (void)sqlite3_finalize(writer->erase);
     if (writer->is_open)
         sqlite_end_turn(sqlite_backend_of(base->backend));
 }

@@ -1,40 +1,19 @@
 /* nsmigrate verify: both sides compared, and what differs named. */
 #include "migrate/cli/cli.h"
 #include "migrate/cli/commands.h"
+#include "migrate/cli/differences.h"
 #include "migrate/cli/session.h"
 #include "migrate/cli/summary.h"
 #include "migrate/cli/table.h"
 
-#include <inttypes.h>
-
-static uint64_t count_differences(const struct nsm_report_namespace *ns)
-{
-    return ns->n_missing + ns->n_extra + ns->n_different;
-}
-
 /* ---- JSON ---- */
-
-static void write_difference(struct nsm_buf *out, const struct nsm_report_namespace *ns,
-                             const struct nsm_difference *difference)
-{
-    const char mark[] = {difference->mark, '\0'};
-    struct nsm_json_writer json = nsm_json_writer_on(out);
-    nsm_json_writer_object(&json, NULL);
-    nsm_json_writer_string(&json, "event", "difference");
-    nsm_json_writer_string(&json, "namespace", ns->name);
-    nsm_json_writer_string(&json, "mark", mark);
-    nsm_json_writer_string(&json, "object", difference->object);
-    nsm_json_writer_string(&json, "key", difference->key);
-    nsm_json_writer_end(&json);
-    nsm_buf_append_char(out, '\n');
-}
 
 /* A namespace that differs is "failed" for who reads JSON: "ok" beside exit code 4 would be a trap. */
 static void write_summary_namespace(struct nsm_json_writer *json,
                                     const struct nsm_report_namespace *ns)
 {
     struct nsm_report_namespace shown = *ns;
-    if (count_differences(ns) > 0 && shown.status == NSM_STATUS_OK)
+    if (nsm_differences_count(ns) > 0 && shown.status == NSM_STATUS_OK)
         shown.status = NSM_STATUS_FAILED;
     nsm_summary_namespace(json, &shown);
     nsm_json_writer_u64(json, "missing", ns->n_missing);
@@ -61,14 +40,7 @@ static void write_summary(struct nsm_buf *out, const struct nsm_report *report)
 static void write_json(struct nsm_cli *cli, const struct nsm_report *report)
 {
     NSM_CLEANUP(nsm_buf_release) struct nsm_buf out = NSM_BUF_TEXT;
-    for (size_t i = 0; i < report->n_namespaces; i++) {
-        const struct nsm_report_namespace *const ns = &report->namespaces[i];
-        nsm_buf_clear(&out);
-        for (size_t j = 0; j < ns->n_differences; j++)
-            write_difference(&out, ns, &ns->differences[j]);
-        nsm_output_write(cli->output, nsm_buf_view(&out));
-    }
-    nsm_buf_clear(&out);
+    nsm_differences_write_events(cli, report);
     write_summary(&out, report);
     nsm_cli_summary(cli, nsm_buf_view(&out));
 }
@@ -83,7 +55,7 @@ static const struct nsm_table_column columns[] = {
 
 static void add_namespace(struct nsm_table *table, const struct nsm_report_namespace *ns)
 {
-    const bool differs = ns->status == NSM_STATUS_OK && count_differences(ns) > 0;
+    const bool differs = ns->status == NSM_STATUS_OK && nsm_differences_count(ns) > 0;
     const bool is_same = ns->status == NSM_STATUS_OK && !differs;
     nsm_table_add(table, NSM_STYLE_PLAIN, "%s", ns->name);
     nsm_table_add(table, differs ? NSM_STYLE_BAD : nsm_summary_style(ns->status), "%s",
@@ -97,37 +69,14 @@ static void add_namespace(struct nsm_table *table, const struct nsm_report_names
     nsm_table_add_seconds(table, ns->seconds);
 }
 
-static void write_differences(struct nsm_buf *out, const struct nsm_report_namespace *ns)
-{
-    if (ns->n_differences == 0)
-        return;
-    nsm_human_text(out, nsm_str_of(ns->name));
-    nsm_buf_append_cstr(out, ":\n");
-    for (size_t i = 0; i < ns->n_differences; i++) {
-        const struct nsm_difference *const difference = &ns->differences[i];
-        nsm_buf_printf(out, "  %c ", difference->mark);
-        nsm_human_text(out, nsm_str_of(difference->object));
-        if (difference->object[0])
-            nsm_buf_append_char(out, ' ');
-        nsm_human_text(out, nsm_str_of(difference->key));
-        nsm_buf_append_char(out, '\n');
-    }
-    if (count_differences(ns) > ns->n_differences)
-        nsm_buf_printf(out, "  ... and %" PRIu64 " more\n",
-                       count_differences(ns) - ns->n_differences);
-}
-
 static void write_text(struct nsm_cli *cli, const struct nsm_report *report)
 {
     NSM_CLEANUP(nsm_buf_release) struct nsm_buf out = NSM_BUF_TEXT;
     NSM_CLEANUP(nsm_table_freep)
     struct nsm_table *table = nsm_table_new(columns, NSM_COUNT_OF(columns));
-    for (size_t i = 0; i < report->n_namespaces; i++) {
-        write_differences(&out, &report->namespaces[i]);
+    nsm_differences_write_text(&out, report);
+    for (size_t i = 0; i < report->n_namespaces; i++)
         add_namespace(table, &report->namespaces[i]);
-    }
-    if (report->n_differences > 0)
-        nsm_buf_append_cstr(&out, "(+ missing at the destination, - only there, * different)\n\n");
     const struct nsm_table_look look = {.is_colored = nsm_cli_is_colored(cli)};
     nsm_table_write(table, &look, &out);
     nsm_output_write(cli->output, nsm_buf_view(&out));

@@ -7,8 +7,8 @@
 #include "migrate/cli/summary.h"
 
 const struct nsm_cli_command *const nsm_cli_commands[] = {
-    &nsm_cmd_validate, &nsm_cmd_check,    &nsm_cmd_preview, &nsm_cmd_run, &nsm_cmd_verify,
-    &nsm_cmd_status,   &nsm_cmd_adapters, &nsm_cmd_schema,  NULL,
+    &nsm_cmd_validate, &nsm_cmd_check,  &nsm_cmd_preview,  &nsm_cmd_run,    &nsm_cmd_verify,
+    &nsm_cmd_repair,   &nsm_cmd_status, &nsm_cmd_adapters, &nsm_cmd_schema, NULL,
 };
 
 /* The summary of a command that came to none of its own. */

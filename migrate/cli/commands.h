@@ -15,6 +15,7 @@ extern const struct nsm_cli_command nsm_cmd_check;
 extern const struct nsm_cli_command nsm_cmd_preview;
 extern const struct nsm_cli_command nsm_cmd_run;
 extern const struct nsm_cli_command nsm_cmd_verify;
+extern const struct nsm_cli_command nsm_cmd_repair;
 extern const struct nsm_cli_command nsm_cmd_status;
 extern const struct nsm_cli_command nsm_cmd_adapters;
 extern const struct nsm_cli_command nsm_cmd_schema;

@@ -101,6 +101,7 @@ struct nsm_error *nsm_session_open(struct nsm_session *session, struct nsm_cli *
         .only = options->only,
         .n_only = options->n_only,
         .is_fresh = options->is_fresh,
+        .is_dry_run = options->is_dry_run,
     };
     atomic_store(&cli->on_signal, NSM_ON_SIGNAL_CANCEL);
     struct nsm_error *const error =

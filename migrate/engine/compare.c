@@ -45,11 +45,12 @@ struct entries {
 struct found {
     struct nsm_hash key;
     struct nsm_compare_difference difference;
+    bool is_to_be_named;
 };
 
 struct nsm_compare {
     enum nsm_compare_mode mode;
-    size_t max_named, capacity;
+    size_t max_named, max_kept, capacity;
     enum pass pass;
     struct bucket *buckets;
     uint64_t *filter; /* of the source's keys, where the destination may hold others; else NULL */
@@ -68,6 +69,7 @@ struct nsm_compare *nsm_compare_new(enum nsm_compare_mode mode, size_t max_named
     struct nsm_compare *const compare = nsm_xcalloc(1, sizeof(*compare));
     compare->mode = mode;
     compare->max_named = max_named;
+    compare->max_kept = max_named;
     compare->capacity = DEFAULT_CAPACITY;
     compare->buckets = nsm_xcalloc(N_BUCKETS, sizeof(*compare->buckets));
     if (mode != NSM_COMPARE_EXACT)
@@ -107,6 +109,12 @@ void nsm_compare_set_capacity(struct nsm_compare *compare, size_t n_records)
 {
     assert(compare->pass == PASS_SUM && n_records > 0);
     compare->capacity = n_records;
+}
+
+void nsm_compare_keep(struct nsm_compare *compare, size_t n)
+{
+    assert(compare->pass == PASS_SUM && n >= compare->max_named);
+    compare->max_kept = n;
 }
 
 /* ---- names ---- */
@@ -294,26 +302,31 @@ static void name_entry(struct nsm_compare *compare, const struct entry *entry,
     const struct found wanted = {.key = entry->key};
     struct found *const found =
         bsearch(&wanted, compare->found, compare->n_found, sizeof(*compare->found), by_found_key);
-    if (!found || found->difference.key)
+    if (!found || found->difference.key || !found->is_to_be_named)
         return;
     found->difference.key = describe(record, object->object);
     found->difference.object_index = object->index;
+}
+
+struct nsm_hash nsm_compare_hash(const struct nsm_record *record,
+                                 const struct nsm_compare_object *object)
+{
+    struct nsm_hash hash = nsm_record_key_hash(record, object->object, object->skip_key_bytes);
+    /* the same key in two tables is two keys; the factor is 2^64 divided by the golden ratio */
+    hash.high += object->index * UINT64_C(0x9e3779b97f4a7c15);
+    return hash;
 }
 
 /* Where other records of the same key will do, the key alone is compared, once for all its slices. */
 static struct entry entry_of(const struct nsm_compare *compare, const struct nsm_record *record,
                              const struct nsm_compare_object *object)
 {
-    struct entry entry = {
-        .key = nsm_record_key_hash(record, object->object, object->skip_key_bytes),
-    };
+    struct entry entry = {.key = nsm_compare_hash(record, object)};
     if (compare->mode != NSM_COMPARE_SKIP)
         nsm_digest_add_hash(&entry.sum,
                             nsm_record_hash(record, object->skip_key_bytes, object->digest_flags));
     else if (!(record->flags & NSM_RECORD_CONTINUED))
         nsm_digest_add_hash(&entry.sum, entry.key);
-    /* the same key in two tables is two keys; the factor is 2^64 divided by the golden ratio */
-    entry.key.high += object->index * UINT64_C(0x9e3779b97f4a7c15);
     return entry;
 }
 
@@ -412,12 +425,15 @@ static void note_difference(struct nsm_compare *compare, const struct nsm_hash *
                             uint64_t *count)
 {
     (*count)++;
-    if (compare->n_found >= compare->max_named)
+    if (compare->n_found >= compare->max_kept)
         return;
     NSM_GROW(compare->found, compare->n_found, compare->cap_found);
     struct found *const found = &compare->found[compare->n_found++];
-    *found = (struct found){.key = *key, .difference = {.mark = mark}};
-    take_name(compare, found);
+    *found = (struct found){.key = *key,
+                            .difference = {.mark = mark, .hash = *key},
+                            .is_to_be_named = compare->n_found <= compare->max_named};
+    if (found->is_to_be_named)
+        take_name(compare, found);
 }
 
 /* NULL: nothing on that side. */
@@ -468,7 +484,7 @@ static void keep_names(struct nsm_compare *compare)
     result->n_differences = compare->n_found;
     for (size_t at = 0; at < compare->n_found; at++) {
         struct nsm_compare_difference *const difference = &compare->found[at].difference;
-        if (!difference->key)
+        if (!difference->key && compare->found[at].is_to_be_named)
             difference->key = nsm_xstrdup("");
         result->differences[at] = *difference;
         difference->key = NULL;
@@ -481,12 +497,14 @@ static bool begin_naming(struct nsm_compare *compare)
 {
     bool is_nameless = false;
     for (size_t at = 0; at < compare->n_found; at++)
-        is_nameless = is_nameless || !compare->found[at].difference.key;
+        is_nameless = is_nameless ||
+                      (compare->found[at].is_to_be_named && !compare->found[at].difference.key);
+    if (compare->n_found > 0)
+        qsort(compare->found, compare->n_found, sizeof(*compare->found), by_found_key);
     if (!is_nameless) {
         keep_names(compare);
         return false;
     }
-    qsort(compare->found, compare->n_found, sizeof(*compare->found), by_found_key);
     compare->pass = PASS_NAME;
     return true;
 }
@@ -514,4 +532,19 @@ const struct nsm_compare_result *nsm_compare_result(const struct nsm_compare *co
 {
     assert(compare->pass == PASS_END);
     return &compare->result;
+}
+
+static int by_hash(const void *a, const void *b)
+{
+    const struct nsm_compare_difference *const left = a;
+    const struct nsm_compare_difference *const right = b;
+    return compare_hashes(&left->hash, &right->hash);
+}
+
+const struct nsm_compare_difference *nsm_compare_find(const struct nsm_compare_result *result,
+                                                      struct nsm_hash hash)
+{
+    const struct nsm_compare_difference wanted = {.hash = hash};
+    return bsearch(&wanted, result->differences, result->n_differences,
+                   sizeof(*result->differences), by_hash);
 }

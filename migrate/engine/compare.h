@@ -43,15 +43,18 @@ struct nsm_compare_object {
 };
 
 struct nsm_compare_difference {
-    char mark; /* '+' missing at the destination, '-' extra there, '*' different */
-    size_t object_index;
-    char *key; /* for people; "" when the record was gone before it could be named */
+    char mark;            /* '+' missing at the destination, '-' extra there, '*' different */
+    struct nsm_hash hash; /* as nsm_compare_hash() gives it */
+    size_t object_index;  /* of named ones */
+    char *
+        key; /* for people; "" when the record was gone before it could be named; NULL beyond max_named */
 };
 
 struct nsm_compare_result {
-    uint64_t n_records[2];                      /* of each side; of others' as far as known none */
-    uint64_t n_missing, n_extra, n_different;   /* keys */
-    struct nsm_compare_difference *differences; /* the first `max_named` */
+    uint64_t n_records[2];                    /* of each side; of others' as far as known none */
+    uint64_t n_missing, n_extra, n_different; /* keys */
+    struct nsm_compare_difference
+        *differences; /* by hash; the first `max_named`, or as many as are kept */
     size_t n_differences;
 };
 
@@ -59,6 +62,15 @@ struct nsm_compare *nsm_compare_new(enum nsm_compare_mode mode, size_t max_named
     NSM_MUST_USE NSM_NONNULL;
 void nsm_compare_free(struct nsm_compare *compare);
 NSM_DEFINE_CLEANUP(struct nsm_compare, nsm_compare_free)
+
+/* Keeps the first `n` differences, at least max_named, for who wants to find their records again: 64 bytes each. Before the first pass. */
+void nsm_compare_keep(struct nsm_compare *compare, size_t n);
+/* By which a difference knows the records of its key, on either side. */
+struct nsm_hash nsm_compare_hash(const struct nsm_record *record,
+                                 const struct nsm_compare_object *object);
+/* The difference of that hash, NULL: none was found or kept. */
+const struct nsm_compare_difference *nsm_compare_find(const struct nsm_compare_result *result,
+                                                      struct nsm_hash hash);
 
 /* How many records a pass of the middle kind keeps at most (default: a million, 40 MiB); for tests. Before the first pass. */
 void nsm_compare_set_capacity(struct nsm_compare *compare, size_t n_records);

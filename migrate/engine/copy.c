@@ -6,6 +6,7 @@
  */
 #include "migrate/engine/internal.h"
 #include "migrate/engine/retry.h"
+#include "migrate/engine/side.h"
 
 #include "migrate/base/alloc.h"
 #include "migrate/base/clock.h"

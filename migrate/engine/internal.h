@@ -7,6 +7,8 @@
  *   task.c        one namespace from its parts to its end
  *   copy.c        one part
  *   verify.c      both sides compared
+ *   side.c        one of them read
+ *   repair.c      what differs, mended
  */
 #ifndef NSM_ENGINE_INTERNAL_H
 #define NSM_ENGINE_INTERNAL_H
@@ -52,6 +54,7 @@ struct nsm_ns {
     char *definition_path;
     struct nsm_context *ctx;
     struct nsm_group *group; /* the run's, to fail on its behalf */
+    struct nsm_error *(*compare)(struct nsm_ns *ns, struct nsm_context *ctx); /* verify or repair */
     double earlier_seconds;
 
     /* for progress, read from any thread */
@@ -69,6 +72,7 @@ struct nsm_ns {
     struct nsm_difference *differences; /* strings on the heap */
     size_t n_differences;
     uint64_t n_missing, n_extra, n_different;
+    uint64_t n_left; /* repair: differences that are still there */
     bool was_done;
 };
 
@@ -136,14 +140,25 @@ struct nsm_error *nsm_copy_part(struct nsm_ns *ns, struct nsm_context *ctx, size
 /* Compares both sides and fills the namespace's differences. NSM_VERIFY_AFTER_COPY: the source's digests are those of the copy. */
 enum nsm_verify_flag {
     NSM_VERIFY_AFTER_COPY = 1 << 0,
+    NSM_VERIFY_RECORDS = 1 << 1, /* also where the plan says that counting will do */
 };
 struct nsm_error *nsm_verify_ns(struct nsm_ns *ns, struct nsm_context *ctx, unsigned flags)
     NSM_MUST_USE;
 
-/* How much of a record's key is the namespace's prefix: of the records that the layout gives (which for a laid out key has none
- * yet), or a destination's reader. */
-size_t nsm_prefix_bytes(const struct nsm_ns *ns, bool is_destination);
-unsigned nsm_digest_flags(const struct nsm_ns *ns);
+struct nsm_compare;
+struct nsm_compare_result;
+/* The same, but changes nothing of the namespace but what was counted; keeps the first `n_kept` differences (0: as many as are
+ * named). *ret NULL: both sides have the same digests; else the caller frees it. */
+struct nsm_error *nsm_compare_ns(struct nsm_ns *ns, struct nsm_context *ctx, unsigned flags,
+                                 size_t n_kept, struct nsm_compare **ret) NSM_MUST_USE;
+/* Brings the destination to the source in what differs. */
+struct nsm_error *nsm_repair_ns(struct nsm_ns *ns, struct nsm_context *ctx) NSM_MUST_USE;
+/* Surveys all, calls `fn` for each namespace as a task, and fills the report. */
+typedef struct nsm_error *nsm_compare_fn(struct nsm_ns *ns, struct nsm_context *ctx);
+struct nsm_error *nsm_compare_all(struct nsm_migration *migration, struct nsm_context *ctx,
+                                  nsm_compare_fn *fn, struct nsm_report *ret) NSM_MUST_USE;
+/* Puts what was found where the report takes it from. */
+void nsm_verify_tell(struct nsm_ns *ns, const struct nsm_compare_result *result);
 
 /* ---- checkpoints of the destinations ---- */
 

@@ -7,9 +7,10 @@
  *     nsm_migration_preview   survey alone
  *     nsm_migration_run       all steps; takes up an interrupted run
  *     nsm_migration_verify    compares both sides
+ *     nsm_migration_repair    brings the destination to the source in what differs
  *     nsm_migration_free
  *
- * One of check, preview, run and verify per migration object. Each fills a report whatever happens;
+ * One of check, preview, run, verify and repair per migration object. Each fills a report whatever happens;
  * its error is the first one, which the report holds too (as text).
  *
  * Threads: one, but for nsm_migration_progress(), which any thread may call at any time between
@@ -27,7 +28,8 @@ struct nsm_migration_options {
     const struct nsm_events *events; /* may be NULL */
     const char *const *only;         /* names; NULL: all */
     size_t n_only;
-    bool is_fresh; /* run: forget an interrupted run */
+    bool is_fresh;   /* run: forget an interrupted run */
+    bool is_dry_run; /* repair: change nothing */
 };
 
 /* `plan` stays the caller's and is changed (expanded, reduced to `only`); it and `options` outlive
@@ -106,10 +108,11 @@ struct nsm_report_namespace {
     bool would_fail; /* conflicts under if_exists: fail, refusals, losses that the plan does not
                         allow */
     double estimate_seconds;
-    /* verify: */
+    /* verify, repair: */
     struct nsm_difference *differences; /* the first ones */
     size_t n_differences;
     uint64_t n_missing, n_extra, n_different;
+    uint64_t n_left; /* repair: of these, still there in the end */
 };
 
 struct nsm_report {
@@ -123,7 +126,8 @@ struct nsm_report {
     struct nsm_report_namespace *namespaces; /* in plan order */
     size_t n_namespaces;
     size_t n_would_fail;    /* preview */
-    uint64_t n_differences; /* verify: of all namespaces */
+    uint64_t n_differences; /* verify, repair: of all namespaces */
+    uint64_t n_left;        /* repair */
 };
 /* Frees what the report owns; must come before the migration is freed. */
 void nsm_report_release(struct nsm_report *report);
@@ -145,12 +149,21 @@ struct nsm_error *nsm_migration_run(struct nsm_migration *migration, struct nsm_
 struct nsm_error *nsm_migration_verify(struct nsm_migration *migration, struct nsm_context *ctx,
                                        struct nsm_report *ret) NSM_MUST_USE;
 
+/*
+ * Brings each destination to its source in the records that differ: missing ones are written, different ones replaced, extra ones
+ * taken away (none under if_exists: merge; only missing ones are written under skip). Then compares again; what differs still, because
+ * someone writes, is in n_left, not an error. Locked like run; NSM_E_INVALID when a run of the plan is not finished; NSM_E_UNSUPPORTED
+ * when a destination can't take single records away.
+ */
+struct nsm_error *nsm_migration_repair(struct nsm_migration *migration, struct nsm_context *ctx,
+                                       struct nsm_report *ret, bool *ret_is_locked) NSM_MUST_USE;
+
 /* ---- progress ---- */
 
 struct nsm_progress {
     const char *name;
     enum nsm_status status;
-    const char *step;                    /* survey, prepare, copy, finish, verify, or "" */
+    const char *step;                    /* survey, prepare, copy, finish, verify, repair, or "" */
     uint64_t n_records, n_bytes;         /* so far, with what earlier runs copied */
     uint64_t total_records, total_bytes; /* of the census; 0: not known yet */
     int64_t started_ns;                  /* 0: not yet */

@@ -84,6 +84,7 @@ static void fill_row(struct nsm_report *report, const struct nsm_ns *ns,
     row->n_missing = ns->n_missing;
     row->n_extra = ns->n_extra;
     row->n_different = ns->n_different;
+    row->n_left = ns->n_left;
     if (ns->is_surveyed)
         report_objects(report, ns, row);
 }
@@ -132,7 +133,7 @@ static void give_work_dir(struct nsm_migration *migration, const char *work_dir,
     }
 }
 
-/* preview and verify keep nothing: a folder that goes with them. */
+/* preview, verify and repair keep nothing: a folder that goes with them. */
 static struct nsm_error *make_temporary_work_dir(struct nsm_migration *migration)
 {
     migration->work_dir = nsm_xasprintf("%s/nsmigrate-XXXXXX", P_tmpdir);
@@ -367,16 +368,15 @@ struct nsm_error *nsm_migration_run(struct nsm_migration *migration, struct nsm_
     return error;
 }
 
-/* ---- verify ---- */
+/* ---- verify, repair ---- */
 
-static struct nsm_error *verify_task(struct nsm_context *ctx, void *arg)
+static struct nsm_error *compare_task(struct nsm_context *ctx, void *arg)
 {
     struct nsm_ns *const ns = arg;
     atomic_store(&ns->started_ns, nsm_now_ns());
     atomic_store(&ns->status, NSM_STATUS_RUNNING);
-    nsm_ns_enter(ns, "verify");
     struct nsm_error *const error =
-        ns->survey_error ? nsm_error_clone(ns->survey_error) : nsm_verify_ns(ns, ctx, 0);
+        ns->survey_error ? nsm_error_clone(ns->survey_error) : ns->compare(ns, ctx);
     atomic_store(&ns->ended_ns, nsm_now_ns());
     atomic_store(&ns->status, !error                                ? NSM_STATUS_OK
                               : nsm_error_is(error, NSM_E_CANCELED) ? NSM_STATUS_CANCELLED
@@ -386,7 +386,8 @@ static struct nsm_error *verify_task(struct nsm_context *ctx, void *arg)
     return nsm_error_wrap(error, "namespace %s", ns->plan->name);
 }
 
-static struct nsm_error *verify_all(struct nsm_migration *migration, struct nsm_context *ctx)
+static struct nsm_error *survey_and_compare(struct nsm_migration *migration,
+                                            struct nsm_context *ctx, nsm_compare_fn *fn)
 {
     NSM_TRY(make_temporary_work_dir(migration));
     for (size_t at = 0; at < migration->n_namespaces; at++) {
@@ -400,22 +401,36 @@ static struct nsm_error *verify_all(struct nsm_migration *migration, struct nsm_
     migration->board.n_tasks = migration->n_namespaces;
     for (size_t at = 0; at < migration->n_namespaces; at++) {
         migration->namespaces[at].group = group;
-        nsm_group_go(group, verify_task, &migration->namespaces[at]);
+        migration->namespaces[at].compare = fn;
+        nsm_group_go(group, compare_task, &migration->namespaces[at]);
     }
     for (size_t at = 0; at < migration->plan->workers; at++)
         nsm_group_go(group, help, &migration->board);
     return nsm_group_wait(group);
 }
 
-struct nsm_error *nsm_migration_verify(struct nsm_migration *migration, struct nsm_context *ctx,
-                                       struct nsm_report *ret)
+struct nsm_error *nsm_compare_all(struct nsm_migration *migration, struct nsm_context *ctx,
+                                  nsm_compare_fn *fn, struct nsm_report *ret)
 {
     const int64_t started_ns = nsm_now_ns();
-    struct nsm_error *const error = verify_all(migration, ctx);
+    struct nsm_error *const error = survey_and_compare(migration, ctx, fn);
     fill_report(migration, started_ns, error, ret);
     for (size_t at = 0; at < migration->n_namespaces; at++) {
         const struct nsm_ns *const ns = &migration->namespaces[at];
         ret->n_differences += ns->n_missing + ns->n_extra + ns->n_different;
+        ret->n_left += ns->n_left;
     }
     return error;
+}
+
+static struct nsm_error *verify_one(struct nsm_ns *ns, struct nsm_context *ctx)
+{
+    nsm_ns_enter(ns, "verify");
+    return nsm_verify_ns(ns, ctx, 0);
+}
+
+struct nsm_error *nsm_migration_verify(struct nsm_migration *migration, struct nsm_context *ctx,
+                                       struct nsm_report *ret)
+{
+    return nsm_compare_all(migration, ctx, verify_one, ret);
 }

@@ -6,10 +6,8 @@
  * What is compared is what the destination's reader gives, in the lane of the copy; keys that were copied as DUMP payloads are compared
  * by their contents, because a payload depends on the server's hash seed and settings.
  */
-#include "migrate/engine/internal.h"
-
 #include "migrate/base/alloc.h"
-#include "migrate/engine/compare.h"
+#include "migrate/engine/side.h"
 
 #include <stdio.h>
 
@@ -20,132 +18,61 @@ struct verify {
     struct nsm_ns *ns;
     struct nsm_source written; /* the destination, as a source */
     enum nsm_lane lane;
-    bool has_digest; /* false: only counted */
-    struct nsm_compare
-        *compare; /* while records are compared by key; NULL while digests are made */
+    bool has_digest;             /* false: only counted */
+    struct nsm_compare *outcome; /* NULL: the digests were equal */
+    struct nsm_compare *compare; /* the outcome while records are added to it, else NULL */
+    size_t n_kept;               /* differences to be found again */
     struct nsm_digest *of_source, *of_destination; /* by target object, under ns->mutex */
 };
 
 /* One part of one side. */
 struct side_part {
     struct verify *verify;
-    const struct nsm_source *source;
-    const struct nsm_part *part;
-    bool is_destination;
-    size_t target; /* object of the destination */
+    struct nsm_side side;
     struct nsm_digest digest;
 };
 
-size_t nsm_prefix_bytes(const struct nsm_ns *ns, bool is_destination)
-{
-    return is_destination ? ns->destination.target.prefix.len : ns->stage.shape.prefix.len;
-}
+/* ---- a part of a side ---- */
 
-/* Between stores of one kind the type of a value counts: there 1 and '1' are different things. */
-unsigned nsm_digest_flags(const struct nsm_ns *ns)
+static void digest_batch(struct side_part *part, const struct nsm_batch *batch)
 {
-    return ns->destination.source ? NSM_DIGEST_TYPED : 0;
-}
-
-/* ---- reading a part of a side ---- */
-
-static void digest_batch(struct side_part *side, const struct nsm_batch *batch, size_t skip)
-{
-    const struct verify *const verify = side->verify;
-    if (!verify->has_digest) {
-        side->digest.n_records += nsm_batch_count(batch);
+    const struct nsm_side *const side = &part->side;
+    if (!part->verify->has_digest) {
+        part->digest.n_records += nsm_batch_count(batch);
         return;
     }
     if (batch->lane == NSM_LANE_PGCOPY) {
-        nsm_digest_merge(&side->digest, &batch->digest);
+        nsm_digest_merge(&part->digest, &batch->digest);
         return;
     }
-    const unsigned flags = nsm_digest_flags(verify->ns);
+    const size_t skip = nsm_prefix_bytes(side->ns, side->is_destination);
+    const unsigned flags = nsm_digest_flags(side->ns);
     for (size_t at = 0; at < batch->n_records; at++)
-        nsm_digest_add_record(&side->digest, &batch->records[at], skip, flags);
+        nsm_digest_add_record(&part->digest, &batch->records[at], skip, flags);
 }
 
-static void compare_batch(struct side_part *side, const struct nsm_batch *batch, size_t skip)
+static struct nsm_error *take_batch(void *arg, struct nsm_context *ctx,
+                                    const struct nsm_batch *batch)
 {
-    const struct nsm_ns *const ns = side->verify->ns;
-    const struct nsm_compare_object object = {
-        .object = &ns->destination.target.objects[side->target],
-        .index = side->target,
-        .skip_key_bytes = skip,
-        .digest_flags = nsm_digest_flags(ns),
-    };
-    nsm_compare_add(side->verify->compare,
-                    side->is_destination ? NSM_COMPARE_DESTINATION : NSM_COMPARE_SOURCE, batch,
+    struct side_part *const part = arg;
+    struct nsm_compare *const compare = part->verify->compare;
+    (void)ctx;
+    if (!compare) {
+        digest_batch(part, batch);
+        return NULL;
+    }
+    const struct nsm_compare_object object = nsm_side_object(&part->side);
+    nsm_compare_add(compare,
+                    part->side.is_destination ? NSM_COMPARE_DESTINATION : NSM_COMPARE_SOURCE, batch,
                     &object);
-}
-
-static struct nsm_error *take_batch(struct side_part *side, const struct nsm_batch *in,
-                                    struct nsm_batch *out)
-{
-    struct nsm_ns *const ns = side->verify->ns;
-    const bool is_laid_out = !side->is_destination && !ns->stage.is_identity;
-    const struct nsm_batch *batch = in;
-    if (is_laid_out) {
-        nsm_batch_clear(out);
-        NSM_TRY(nsm_layout_apply(&ns->stage, side->part->object, in, out));
-        batch = out;
-    }
-    const size_t skip = nsm_prefix_bytes(ns, side->is_destination);
-    if (side->verify->compare)
-        compare_batch(side, batch, skip);
-    else
-        digest_batch(side, batch, skip);
-    return NULL;
-}
-
-static struct nsm_error *read_all(struct side_part *side, struct nsm_context *ctx,
-                                  struct nsm_reader *reader)
-{
-    const struct nsm_adapter *const adapter = reader->backend->adapter;
-    NSM_CLEANUP(nsm_batch_release) struct nsm_batch in;
-    NSM_CLEANUP(nsm_batch_release) struct nsm_batch out;
-    nsm_batch_init(&in, reader->request->lane);
-    nsm_batch_init(&out, NSM_LANE_RECORD);
-    in.wants_digest = side->verify->has_digest;
-    for (bool is_end = false; !is_end;) {
-        nsm_batch_clear(&in);
-        NSM_TRY(adapter->read(reader, ctx, &in, &is_end));
-        NSM_TRY(take_batch(side, &in, &out));
-        if (nsm_context_is_stopping(ctx))
-            return nsm_error_new(NSM_E_CANCELED, "stopped");
-    }
     return NULL;
 }
 
 static struct nsm_error *read_part(struct nsm_context *ctx, void *arg)
 {
-    struct side_part *const side = arg;
-    const struct nsm_ns *const ns = side->verify->ns;
-    const struct nsm_adapter *const adapter = side->source->backend->adapter;
-    struct nsm_object object = side->source->census.objects[side->part->object];
-    if (side->is_destination && side->verify->lane == NSM_LANE_PGCOPY) {
-        object.format =
-            ns->stage.shape.objects[side->target].format; /* rows compare only in one form */
-    }
-    const struct nsm_read_request request = {
-        .flags = NSM_READ_VERIFY,
-        .source = side->source,
-        .part = side->part,
-        .object = &object,
-        .lane = side->verify->lane,
-        .batch_records = ns->migration->plan->batch_records,
-        .batch_bytes = ns->migration->plan->batch_bytes,
-    };
-    side->digest = (struct nsm_digest){0};
-    NSM_CLEANUP(nsm_freep) struct nsm_reader *reader = nsm_xcalloc(1, adapter->reader_size);
-    reader->backend = side->source->backend;
-    reader->request = &request;
-    struct nsm_error *error = adapter->reader_open(reader, ctx);
-    if (!error) {
-        error = read_all(side, ctx, reader);
-        adapter->reader_close(reader);
-    }
-    return nsm_error_wrap(error, "backend %s", side->source->backend->name);
+    struct side_part *const part = arg;
+    part->digest = (struct nsm_digest){0};
+    return nsm_side_read(ctx, &part->side);
 }
 
 /* ---- all parts of one side or both ---- */
@@ -157,21 +84,31 @@ static struct nsm_error *run_job(struct nsm_context *ctx, void *arg, const struc
     struct nsm_ns *const ns = verify->ns;
     const size_t n_source_parts = ns->source.census.n_parts;
     const bool is_destination = job->index >= n_source_parts;
-    struct side_part side = {
+    struct side_part part = {
         .verify = verify,
-        .source = is_destination ? &verify->written : &ns->source,
-        .is_destination = is_destination,
+        .side =
+            {
+                .ns = ns,
+                .source = is_destination ? &verify->written : &ns->source,
+                .is_destination = is_destination,
+                .lane = verify->lane,
+                .flags = NSM_READ_VERIFY,
+                .wants_digest = verify->has_digest,
+                .take = take_batch,
+                .arg = &part,
+            },
     };
-    side.part =
-        &side.source->census.parts[is_destination ? job->index - n_source_parts : job->index];
-    side.target = is_destination ? side.part->object
-                                 : nsm_layout_target_object(&ns->stage, side.part->object);
-    NSM_TRY(verify->compare ? read_part(ctx, &side)
-                            : nsm_attempt(ns->migration, ns, ctx, read_part, &side));
+    struct nsm_side *const side = &part.side;
+    side->part =
+        &side->source->census.parts[is_destination ? job->index - n_source_parts : job->index];
+    side->target = is_destination ? side->part->object
+                                  : nsm_layout_target_object(&ns->stage, side->part->object);
+    NSM_TRY(verify->compare ? read_part(ctx, &part)
+                            : nsm_attempt(ns->migration, ns, ctx, read_part, &part));
     pthread_mutex_lock(&ns->mutex);
-    nsm_digest_merge(is_destination ? &verify->of_destination[side.target]
-                                    : &verify->of_source[side.target],
-                     &side.digest);
+    nsm_digest_merge(is_destination ? &verify->of_destination[side->target]
+                                    : &verify->of_source[side->target],
+                     &part.digest);
     pthread_mutex_unlock(&ns->mutex);
     return NULL;
 }
@@ -279,22 +216,28 @@ static struct nsm_error *compare_by_key(struct verify *verify, struct nsm_contex
                                         unsigned flags)
 {
     struct nsm_ns *const ns = verify->ns;
-    NSM_CLEANUP(nsm_compare_freep)
-    struct nsm_compare *compare = nsm_compare_new(compare_mode(ns), MAX_NAMED);
-    verify->compare = compare;
+    verify->outcome = nsm_compare_new(compare_mode(ns), MAX_NAMED);
+    if (verify->n_kept > MAX_NAMED)
+        nsm_compare_keep(verify->outcome, verify->n_kept);
+    verify->compare = verify->outcome;
     struct nsm_error *const error = run_passes(verify, ctx);
     verify->compare = NULL;
     NSM_TRY(error);
-    const struct nsm_compare_result *const result = nsm_compare_result(compare);
+    const struct nsm_compare_result *const result = nsm_compare_result(verify->outcome);
     if (!(flags & NSM_VERIFY_AFTER_COPY))
         atomic_store(&ns->n_records, result->n_records[NSM_COMPARE_DESTINATION]);
+    return NULL;
+}
+
+void nsm_verify_tell(struct nsm_ns *ns, const struct nsm_compare_result *result)
+{
     ns->n_missing = result->n_missing;
     ns->n_extra = result->n_extra;
     ns->n_different = result->n_different;
     size_t cap = 0;
     for (size_t at = 0; at < result->n_differences; at++)
-        keep_difference(ns, &cap, &result->differences[at]);
-    return NULL;
+        if (result->differences[at].key)
+            keep_difference(ns, &cap, &result->differences[at]);
 }
 
 /* ---- all of it ---- */
@@ -361,12 +304,14 @@ static struct nsm_error *survey_once(struct nsm_context *ctx, void *arg)
     return nsm_survey_written(call->verify->ns, ctx, call->flags, &call->verify->written);
 }
 
-struct nsm_error *nsm_verify_ns(struct nsm_ns *ns, struct nsm_context *ctx, unsigned flags)
+struct nsm_error *nsm_compare_ns(struct nsm_ns *ns, struct nsm_context *ctx, unsigned flags,
+                                 size_t n_kept, struct nsm_compare **ret)
 {
     struct verify verify = {
         .ns = ns,
         .lane = ns->lane == NSM_LANE_REDIS_DUMP ? NSM_LANE_RECORD : ns->lane,
-        .has_digest = ns->plan->verify != NSM_VERIFY_COUNT,
+        .has_digest = ns->plan->verify != NSM_VERIFY_COUNT || (flags & NSM_VERIFY_RECORDS),
+        .n_kept = n_kept,
     };
     const size_t n_objects = ns->destination.target.n_objects;
     NSM_CLEANUP(nsm_freep)
@@ -383,5 +328,17 @@ struct nsm_error *nsm_verify_ns(struct nsm_ns *ns, struct nsm_context *ctx, unsi
     if (!error)
         error = compare_sides(&verify, ctx, flags);
     nsm_source_close(&verify.written);
-    return error;
+    NSM_CLEANUP(nsm_compare_freep) struct nsm_compare *outcome = verify.outcome;
+    NSM_TRY(error);
+    *ret = NSM_STEAL(outcome);
+    return NULL;
+}
+
+struct nsm_error *nsm_verify_ns(struct nsm_ns *ns, struct nsm_context *ctx, unsigned flags)
+{
+    NSM_CLEANUP(nsm_compare_freep) struct nsm_compare *outcome = NULL;
+    NSM_TRY(nsm_compare_ns(ns, ctx, flags, 0, &outcome));
+    if (outcome)
+        nsm_verify_tell(ns, nsm_compare_result(outcome));
+    return NULL;
 }

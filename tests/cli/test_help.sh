@@ -2,7 +2,7 @@
 # shellcheck source=tests/support/lib.sh
 . "$NSM_SOURCE_DIR/tests/support/lib.sh"
 
-commands="validate check preview run verify status adapters schema"
+commands="validate check preview run verify repair status adapters schema"
 
 expect_exit 0 "$NSMIGRATE" --help
 expect_empty "$err"

@@ -38,7 +38,7 @@ code=0
 "$NSMIGRATE" validate - <plan.yaml >"$out" 2>"$err" || code=$?
 expect_same 0 "$code" "exit code of a plan on standard input"
 
-for command in validate check preview run verify status; do
+for command in validate check preview run verify repair status; do
     expect_exit 2 "$NSMIGRATE" "$command" misspelt.yaml
     expect_empty "$out"
     expect_match "$err" '^nsmigrate: misspelt.yaml:4:[0-9]+: '

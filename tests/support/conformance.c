@@ -38,6 +38,8 @@ static bool has(const struct conformance_fixture *fixture, enum conf_need need)
         return fixture->missing[0];
     case CONF_NEED_LIST:
         return fixture->adapter->list;
+    case CONF_NEED_ERASE:
+        return fixture->adapter->erase;
     case CONF_NEED_NOTHING:
         break;
     }

@@ -401,6 +401,17 @@ void conf_destination_release(struct conf_run *run, struct nsm_destination *dest
     nsm_census_release(&destination->target);
 }
 
+static struct nsm_error *open_writer(struct conf_run *run, struct conf_writing *writing)
+{
+    writing->writer = nsm_xcalloc(1, run->adapter->writer_size);
+    writing->writer->backend = run->backend;
+    writing->writer->request = &writing->request;
+    struct nsm_error *const error = run->adapter->writer_open(writing->writer, run->ctx);
+    if (error)
+        free(writing->writer);
+    return error;
+}
+
 struct nsm_error *conf_writing_open(struct conf_run *run, struct nsm_destination *destination,
                                     const struct nsm_checkpoint *from, struct conf_writing *writing)
 {
@@ -414,13 +425,21 @@ struct nsm_error *conf_writing_open(struct conf_run *run, struct nsm_destination
     };
     if (from)
         writing->checkpoint = *from;
-    writing->writer = nsm_xcalloc(1, run->adapter->writer_size);
-    writing->writer->backend = run->backend;
-    writing->writer->request = &writing->request;
-    struct nsm_error *const error = run->adapter->writer_open(writing->writer, run->ctx);
-    if (error)
-        free(writing->writer);
-    return error;
+    return open_writer(run, writing);
+}
+
+struct nsm_error *conf_repair_open(struct conf_run *run, struct nsm_destination *destination,
+                                   struct conf_writing *writing)
+{
+    *writing = (struct conf_writing){
+        .request = {.destination = destination,
+                    .object = &destination->target.objects[0],
+                    .part_id = NSM_STR_LIT("repair"),
+                    .lane = NSM_LANE_RECORD,
+                    .is_repair = true},
+        .checkpoint = {.part_id = NSM_STR_LIT("repair")},
+    };
+    return open_writer(run, writing);
 }
 
 void conf_writing_close(struct conf_run *run, struct conf_writing *writing)

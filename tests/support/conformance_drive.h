@@ -122,6 +122,9 @@ void conf_destination_release(struct conf_run *run, struct nsm_destination *dest
 struct nsm_error *conf_writing_open(struct conf_run *run, struct nsm_destination *destination,
                                     const struct nsm_checkpoint *from, struct conf_writing *writing)
     NSM_MUST_USE;
+/* The same for repair. */
+struct nsm_error *conf_repair_open(struct conf_run *run, struct nsm_destination *destination,
+                                   struct conf_writing *writing) NSM_MUST_USE;
 void conf_writing_close(struct conf_run *run, struct conf_writing *writing);
 void conf_write_some(struct conf_run *run, struct conf_writing *writing,
                      const struct conf_data *data, uint64_t first, uint64_t count);

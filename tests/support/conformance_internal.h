@@ -16,6 +16,7 @@ enum conf_need {
     CONF_NEED_RESET,
     CONF_NEED_MISSING,
     CONF_NEED_LIST,
+    CONF_NEED_ERASE,
 };
 
 struct conf_test {

@@ -273,6 +273,68 @@ static void identity_is_shared(void **state)
     nsm_census_release(&data.shape);
 }
 
+/* Adds every second record, as it was read. */
+static void add_halves(const struct conf_collection *from, struct nsm_batch *odd,
+                       struct conf_collection *even)
+{
+    for (size_t at = 0; at < from->batch.n_records; at++) {
+        struct nsm_batch *const to = at % 2 ? odd : &even->batch;
+        struct nsm_record *const record = nsm_batch_add(to, NSM_KIND_STRING, 0);
+        *record = from->batch.records[at];
+    }
+    even->skip = from->skip;
+}
+
+/* erase takes away what has these keys, and nothing else; what is written behind it is there; what is not there is no error; and
+ * without a checkpoint of its own. */
+static void erase_takes_away(void **state)
+{
+    struct conformance_fixture *const fixture = *state;
+    struct conf_run run;
+    struct conf_data old;
+    struct conf_data new;
+    struct nsm_destination destination;
+    struct conf_writing writing;
+    struct conf_collection before, even, after, added;
+    struct nsm_batch odd;
+    conf_data_init(&old, fixture, "old");
+    conf_data_init(&new, fixture, "new");
+    conf_fill(fixture, &old, 10);
+    conf_run_begin(&run, fixture, "later");
+    conf_destination_init(&destination, &run, &new, NSM_IF_EXISTS_FAIL);
+    destination.is_ours = true;
+    assert_ok(conf_inspect(&run, &destination));
+    conf_collection_init(&before, 0);
+    conf_collection_init(&even, 0);
+    conf_collection_init(&after, 0);
+    conf_collection_init(&added, new.shape.prefix.len);
+    nsm_batch_init(&odd, NSM_LANE_RECORD);
+    conf_read_back(&run, &destination, &before);
+    add_halves(&before, &odd, &even);
+    assert_ok(conf_repair_open(&run, &destination, &writing));
+    assert_ok(run.adapter->erase(writing.writer, run.ctx, &odd));
+    conf_write_some(&run, &writing, &new, 20, 5);
+    assert_ok(run.adapter->erase(writing.writer, run.ctx, &odd));
+    conf_put_checkpoint(&run, &writing, NULL, true);
+    conf_writing_close(&run, &writing);
+    conf_expect(&new, &destination.target.objects[0], 20, 5, &added);
+    conf_read_back(&run, &destination, &after);
+    struct nsm_digest expected = conf_digest_of(&even);
+    const struct nsm_digest of_added = conf_digest_of(&added);
+    const struct nsm_digest found = conf_digest_of(&after);
+    nsm_digest_merge(&expected, &of_added);
+    assert_true(nsm_digest_equals(&found, &expected));
+    nsm_batch_release(&odd);
+    conf_collection_release(&even);
+    conf_collection_release(&added);
+    conf_collection_release(&after);
+    conf_collection_release(&before);
+    conf_destination_release(&run, &destination);
+    conf_run_end(&run);
+    nsm_census_release(&old.shape);
+    nsm_census_release(&new.shape);
+}
+
 /* ---- if_exists ---- */
 
 /* Reads back what stands after 0 to 10 of one seed met 5 to 15 of another under `if_exists`. */
@@ -402,5 +464,6 @@ const struct conf_test conf_writing_tests[] = {
     {"merge_overwrites_the_same", merge_overwrites_the_same, CONF_NEED_DESTINATION},
     {"skip_adds_the_missing", skip_adds_the_missing, CONF_NEED_DESTINATION},
     {"skip_counts", skip_counts, CONF_NEED_DESTINATION},
+    {"erase_takes_away", erase_takes_away, CONF_NEED_ERASE},
     {0},
 };
