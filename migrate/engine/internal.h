@@ -118,6 +118,8 @@ struct nsm_error *nsm_survey_all(struct nsm_migration *migration, struct nsm_con
 
 /* NULL when run may go on with this namespace; else why not, all reasons in one error. */
 struct nsm_error *nsm_ns_refusal(const struct nsm_ns *ns) NSM_MUST_USE;
+/* The same for repair, which writes records alone. */
+struct nsm_error *nsm_ns_repair_refusal(const struct nsm_ns *ns) NSM_MUST_USE;
 
 /* Surveys what a destination wrote, into `ret` (zeroed by the caller, released with nsm_source_close). */
 struct nsm_error *nsm_survey_written(struct nsm_ns *ns, struct nsm_context *ctx, unsigned flags,

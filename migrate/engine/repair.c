@@ -289,7 +289,7 @@ static struct nsm_error *make_round(struct nsm_context *ctx, void *arg)
 
 struct nsm_error *nsm_repair_ns(struct nsm_ns *ns, struct nsm_context *ctx)
 {
-    NSM_TRY(nsm_ns_refusal(ns));
+    NSM_TRY(nsm_ns_repair_refusal(ns));
     if (!adapter_of(ns)->erase) {
         return nsm_error_new(NSM_E_UNSUPPORTED,
                              "backend %s: adapter %s can't change single records: run the plan "

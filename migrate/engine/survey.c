@@ -443,7 +443,13 @@ static const char *advice(const struct nsm_finding *finding)
     return finding->kind == NSM_FINDING_LOSS ? "; to go on without it, name it in allow_loss" : "";
 }
 
-struct nsm_error *nsm_ns_refusal(const struct nsm_ns *ns)
+/* What a destination has to say is of making its objects, which repair does not. */
+enum purpose {
+    PURPOSE_RUN,
+    PURPOSE_REPAIR,
+};
+
+static struct nsm_error *refusal(const struct nsm_ns *ns, enum purpose purpose)
 {
     if (ns->survey_error)
         return nsm_error_clone(ns->survey_error);
@@ -451,7 +457,8 @@ struct nsm_error *nsm_ns_refusal(const struct nsm_ns *ns)
     collect(ns, &ns->layout_findings, NULL, &reasons);
     collect(ns, &ns->stage.shape.findings, NULL, &reasons);
     collect(ns, &ns->source.census.findings, ns->source_store->plan->name, &reasons);
-    collect(ns, &ns->destination.target.findings, ns->destination_store->plan->name, &reasons);
+    if (purpose == PURPOSE_RUN)
+        collect(ns, &ns->destination.target.findings, ns->destination_store->plan->name, &reasons);
     if (reasons.n == 0)
         return NULL;
     const struct nsm_finding *const first = reasons.first;
@@ -467,6 +474,16 @@ struct nsm_error *nsm_ns_refusal(const struct nsm_ns *ns)
     struct nsm_error *const error =
         nsm_error_new(code, "%s%s%s%s", first->text, what, advice(first), more);
     return reasons.backend ? nsm_error_wrap(error, "backend %s", reasons.backend) : error;
+}
+
+struct nsm_error *nsm_ns_refusal(const struct nsm_ns *ns)
+{
+    return refusal(ns, PURPOSE_RUN);
+}
+
+struct nsm_error *nsm_ns_repair_refusal(const struct nsm_ns *ns)
+{
+    return refusal(ns, PURPOSE_REPAIR);
 }
 
 /* ---- the destination as a source ---- */
