@@ -429,33 +429,49 @@ static struct nsm_error *look_up_slots(struct nsm_redis_router *router, struct n
     return NULL;
 }
 
-/* Sends the first unit to where it is wanted, until it is done or there is no hope. */
+/* The first unit's way from server to server. */
+struct trip {
+    uint32_t target;
+    size_t n_hops;
+};
+
+/* Where `reply` sends it. */
+static struct nsm_error *choose_target(struct nsm_redis_router *router, struct nsm_context *ctx,
+                                       const struct nsm_redis_reply *reply, struct trip *trip)
+{
+    if (detour_of(reply) == DETOUR_LATER) {
+        trip->target = router->units[router->first].link;
+        return nsm_sleep(ctx, PAUSE_NS);
+    }
+    if (++trip->n_hops > MAX_HOPS)
+        return nsm_error_new(NSM_E_UNAVAILABLE,
+                             "the servers of the Cluster send a key to each other");
+    return find_target(router, reply, trip->target, &trip->target);
+}
+
+/* Sends the first unit to where it is wanted, until it is done or there is no hope: then whoever
+ * takes the reply makes an error of it. */
 static struct nsm_error *follow(struct nsm_redis_router *router, struct nsm_context *ctx,
                                 struct nsm_arena *arena, const struct nsm_redis_reply **replies)
 {
     const struct unit *const unit = &router->units[router->first];
-    const int64_t end_ns = nsm_now_ns() + router->backend->timeout_ns;
-    uint32_t target = unit->link;
-    for (size_t n_hops = 0;; router->n_detours++) {
+    struct trip trip = {.target = unit->link};
+    int64_t end_ns = 0;
+    for (;;) {
         const struct nsm_redis_reply *const reply = find_detour(replies, unit->n_commands);
         if (!reply)
             return NULL;
         const enum detour detour = detour_of(reply);
-        if (detour == DETOUR_LATER) {
-            if (nsm_now_ns() > end_ns)
-                return NULL; /* whoever takes the reply makes an error of it */
-            NSM_TRY(nsm_sleep(ctx, PAUSE_NS));
-            target = unit->link;
-        } else {
-            if (++n_hops > MAX_HOPS)
-                return nsm_error_new(NSM_E_UNAVAILABLE,
-                                     "the servers of the Cluster send a key to each other");
-            NSM_TRY(find_target(router, reply, target, &target));
-        }
-        NSM_TRY(send_aside(router, ctx, target, detour == DETOUR_ASK));
-        NSM_TRY(receive_unit(router->links[target].side, ctx, arena, unit->n_commands, replies));
+        end_ns = end_ns ? end_ns : nsm_now_ns() + router->backend->timeout_ns;
+        if (detour == DETOUR_LATER && nsm_now_ns() > end_ns)
+            return NULL;
+        router->n_detours++;
+        NSM_TRY(choose_target(router, ctx, reply, &trip));
+        NSM_TRY(send_aside(router, ctx, trip.target, detour == DETOUR_ASK));
+        NSM_TRY(
+            receive_unit(router->links[trip.target].side, ctx, arena, unit->n_commands, replies));
         if (detour == DETOUR_MOVED)
-            NSM_TRY(look_up_slots(router, ctx, target));
+            NSM_TRY(look_up_slots(router, ctx, trip.target));
     }
 }
 
@@ -502,8 +518,8 @@ static struct nsm_error *take_replies(struct nsm_redis_router *router, struct ns
 {
     const struct unit *const unit = &router->units[router->first];
     nsm_arena_clear(&router->arena);
-    router->replies =
-        nsm_xreallocarray(router->replies, unit->n_commands, sizeof(*router->replies));
+    const size_t size = sizeof(*router->replies); /* NOLINT(bugprone-sizeof-expression) */
+    router->replies = nsm_xreallocarray(router->replies, unit->n_commands, size);
     NSM_TRY(receive_unit(router->links[unit->link].conn, ctx, &router->arena, unit->n_commands,
                          router->replies));
     NSM_TRY(follow(router, ctx, &router->arena, router->replies));
