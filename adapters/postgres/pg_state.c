@@ -21,8 +21,12 @@ static struct nsm_error *is_there(struct nsm_pg_conn *conn, struct nsm_context *
     return NULL;
 }
 
-#define HAS_SCHEMA "SELECT to_regnamespace('nsmigrate') IS NOT NULL"
-#define HAS_TABLES "SELECT to_regclass('nsmigrate.done') IS NOT NULL"
+/* The catalogs themselves are asked: to_regclass() and its like may answer from the session's cache, which a wait for an
+ * advisory lock does not bring up to date. */
+#define HAS_SCHEMA "SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = 'nsmigrate')"
+#define HAS_TABLES                                                                        \
+    "SELECT EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace" \
+    " WHERE n.nspname = 'nsmigrate' AND c.relname = 'done')"
 
 static struct nsm_error *make_state(struct nsm_pg_conn *conn, struct nsm_context *ctx)
 {

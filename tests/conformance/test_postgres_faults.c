@@ -2,6 +2,7 @@
  * The postgres adapter when things break: servers that are not there or go away, wrong passwords,
  * killed sessions, cancelled statements, lost answers, interrupted runs.
  */
+#include "adapters/postgres/pg_target.h"
 #include "tests/support/pg_drive.h"
 #include "tests/support/pg_fixture.h"
 
@@ -450,6 +451,26 @@ static void test_again(void **state)
     pg_drive_release(&drive);
 }
 
+/* Another namespace that completes drops the schema of the checkpoints while this one waits for its turn to make it: a session's cache
+ * may say that it stands. */
+static void test_checkpoints_dropped_meanwhile(void **state)
+{
+    const struct pg_fixture *const fixture = *state;
+    struct pg_drive drive;
+    struct nsm_pg_conn *conn = NULL;
+    pg_drive_init(&drive, fixture->from_url, table_t, fixture->to_url, NULL);
+    pg_check_ok(nsm_pg_acquire(&drive.to, drive.ctx, &conn));
+    pg_check_ok(nsm_pg_exec(conn, drive.ctx, "BEGIN"));
+    pg_check_ok(nsm_pg_state_ensure(conn, drive.ctx));
+    pg_check_ok(nsm_pg_exec(conn, drive.ctx, "COMMIT; BEGIN"));
+    pg_server_exec(fixture->server, fixture->to, "DROP SCHEMA nsmigrate CASCADE");
+    pg_check_ok(nsm_pg_state_ensure(conn, drive.ctx));
+    pg_check_ok(nsm_pg_exec(conn, drive.ctx, "COMMIT"));
+    pg_check_value(fixture, fixture->to, "SELECT count(*) FROM nsmigrate.done", "0");
+    nsm_pg_release(conn);
+    pg_drive_release(&drive);
+}
+
 /* Values that the destination refuses fail without quoting a row, and leave nothing. */
 static void test_refused_row(void **state)
 {
@@ -491,6 +512,7 @@ int main(void)
         WITH_DATABASES(test_changed_under_the_copy),
         WITH_DATABASES(test_lost_commit),
         WITH_DATABASES(test_again),
+        WITH_DATABASES(test_checkpoints_dropped_meanwhile),
         WITH_DATABASES(test_refused_row),
     };
     return cmocka_run_group_tests_name("postgres_faults", tests, pg_fixture_group_setup,
