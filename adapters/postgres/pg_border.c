@@ -253,18 +253,33 @@ static void take_crossing(struct nsm_source *source, const PGresult *result, int
     note(source, crossing);
 }
 
+/* The rows come in bytewise order of the schemas. */
+static int first_row(const PGresult *result, const char *schema)
+{
+    int low = 0;
+    int high = PQntuples(result);
+    while (low < high) {
+        const int middle = low + (high - low) / 2;
+        if (strcmp(PQgetvalue(result, middle, 0), schema) < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
 static void take_crossings(struct nsm_source *source, const PGresult *result)
 {
     struct nsm_pg_source *const state = source->state;
-    const int n = PQntuples(result);
-    size_t n_own = 0;
-    for (int row = 0; row < n; row++)
-        n_own += strcmp(PQgetvalue(result, row, 0), state->selection.schema) == 0;
-    state->crossings = nsm_arena_calloc(&state->arena, n_own, sizeof(*state->crossings));
-    for (int row = 0; row < n; row++) {
-        if (strcmp(PQgetvalue(result, row, 0), state->selection.schema) == 0)
-            take_crossing(source, result, row);
-    }
+    const int begin = first_row(result, state->selection.schema);
+    int end = begin;
+    while (end < PQntuples(result) &&
+           strcmp(PQgetvalue(result, end, 0), state->selection.schema) == 0)
+        end++;
+    state->crossings =
+        nsm_arena_calloc(&state->arena, (size_t)(end - begin), sizeof(*state->crossings));
+    for (int row = begin; row < end; row++)
+        take_crossing(source, result, row);
 }
 
 struct nsm_error *nsm_pg_border_survey(struct nsm_pg_conn *conn, struct nsm_context *ctx,

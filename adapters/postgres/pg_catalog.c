@@ -116,6 +116,9 @@ static void read_relation(const PGresult *result, int row, struct nsm_arena *are
         .is_insertable = nsm_pg_get_bool(result, row, 18),
         .is_populated = nsm_pg_get_bool(result, row, 19),
         .has_own_hashes = nsm_pg_get_bool(result, row, 20),
+        .is_updatable = nsm_pg_get_bool(result, row, 21),
+        .fires_triggers = nsm_pg_get_bool(result, row, 22),
+        .has_rules = nsm_pg_get_bool(result, row, 23),
     };
 }
 
@@ -143,7 +146,12 @@ static struct nsm_error *load_relations(struct nsm_pg_conn *conn, struct nsm_con
         " c.relispopulated, EXISTS (SELECT FROM pg_partitioned_table k"
         "  JOIN pg_opclass o ON o.oid = ANY(k.partclass) JOIN pg_type t ON t.oid = o.opcintype"
         "  WHERE k.partrelid = c.oid AND k.partstrat = 'h' AND (o.oid >= 16384 OR t.typname IN"
-        "  ('anyenum', 'anyarray', 'anyrange', 'anymultirange', 'record'))) "
+        "  ('anyenum', 'anyarray', 'anyrange', 'anymultirange', 'record'))),"
+        " has_table_privilege(c.oid, 'UPDATE'),"
+        " c.relhastriggers AND EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = c.oid"
+        "  AND NOT t.tgisinternal AND t.tgenabled IN ('O', 'A') AND t.tgtype & 20 <> 0),"
+        " c.relhasrules AND EXISTS (SELECT FROM pg_rewrite r WHERE r.ev_class = c.oid"
+        "  AND r.ev_enabled IN ('O', 'A') AND r.ev_type IN ('2', '3')) "
         "FROM picked p JOIN pg_class c ON c.oid = p.oid "
         "JOIN pg_namespace n ON n.oid = c.relnamespace ORDER BY n.nspname, c.relname";
     PGresult *result NSM_CLEANUP(nsm_pg_resultp) = NULL;
@@ -197,6 +205,7 @@ static void read_column(const PGresult *result, int row, struct nsm_arena *arena
         .format_type = nsm_arena_strdup(arena, PQgetvalue(result, row, 4)),
         .is_not_null = nsm_pg_get_bool(result, row, 5),
         .is_generated = nsm_pg_get_bool(result, row, 6),
+        .has_default = nsm_pg_get_bool(result, row, 7),
     };
 }
 
@@ -216,7 +225,8 @@ static struct nsm_error *load_columns(struct nsm_pg_conn *conn, struct nsm_conte
 {
     static const char sql[] = PICKED
         "SELECT a.attrelid, a.attnum, a.attname, a.atttypid, format_type(a.atttypid, a.atttypmod),"
-        " a.attnotnull, a.attgenerated <> '' "
+        " a.attnotnull, a.attgenerated <> '', a.atthasdef OR a.attidentity <> ''"
+        "  OR EXISTS (SELECT FROM pg_type t WHERE t.oid = a.atttypid AND t.typdefault IS NOT NULL) "
         "FROM picked p JOIN pg_attribute a ON a.attrelid = p.oid "
         "JOIN pg_class c ON c.oid = p.oid "
         "WHERE a.attnum > 0 AND NOT a.attisdropped AND c.relkind <> 'S' "

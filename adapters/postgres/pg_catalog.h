@@ -15,6 +15,7 @@ struct nsm_pg_column {
     uint32_t type_oid;
     int number; /* attnum */
     bool is_not_null, is_generated;
+    bool has_default; /* or is an identity */
 };
 
 /* A foreign key. */
@@ -30,7 +31,10 @@ struct nsm_pg_relation {
     const struct nsm_pg_relation *parent; /* of a partition when that was loaded, else NULL */
     char kind; /* relkind: r table, p partitioned table, f foreign table, v, m, S */
     bool is_partition, is_readable, hides_rows, is_of_extension, is_owned, is_insertable;
-    bool is_populated;   /* a materialized view with rows */
+    bool is_populated; /* a materialized view with rows */
+    bool is_updatable;
+    bool fires_triggers; /* on INSERT or UPDATE; a user's */
+    bool has_rules;      /* on INSERT or UPDATE */
     bool has_own_hashes; /* partitioned by hashes that may differ in another database: of enums, and
                             of what may hold them */
     const char *schema, *name, *owner;

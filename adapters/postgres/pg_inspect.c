@@ -6,6 +6,7 @@
  * ledger may have been written after or before the crash.
  */
 #include "adapters/postgres/pg_border.h"
+#include "adapters/postgres/pg_kept.h"
 #include "adapters/postgres/pg_names.h"
 
 #include "adapters/postgres/pg_text.h"
@@ -136,54 +137,11 @@ static void look_at_standing(struct nsm_destination *destination, struct nsm_pg_
         return;
     }
     target->is_kept = keeps_rows(destination);
-    if (target->is_kept && !relation->is_insertable)
-        REFUSE(destination, "no right to write to table %s.%s: GRANT SELECT, INSERT, UPDATE on it",
-               relation->schema, relation->name);
+    if (target->is_kept)
+        nsm_pg_look_at_kept(destination, relation);
 }
 
 /* ---- columns ---- */
-
-/* Whether a type of the source is the same after the rename: "app.mood" and "app_2.mood". */
-static bool is_renamed_type(const struct nsm_pg_destination *state, const char *from,
-                            const char *to)
-{
-    if (!state->from_schema)
-        return false;
-    const size_t from_len = strlen(state->from_schema);
-    const size_t to_len = strlen(state->to_schema);
-    return strncmp(from, state->from_schema, from_len) == 0 && from[from_len] == '.' &&
-           strncmp(to, state->to_schema, to_len) == 0 && to[to_len] == '.' &&
-           strcmp(from + from_len, to + to_len) == 0;
-}
-
-/* A column of a kept table: what it is there decides. Where the type's name differs but the kind of
- * value does not, rows go by lane record, and the server checks each. */
-static void match_column(const struct inspection *inspection, struct nsm_destination *destination,
-                         const struct nsm_pg_relation *relation, struct nsm_column *column)
-{
-    const struct nsm_pg_column *const there = nsm_pg_relation_column(relation, column->name);
-    if (!there) {
-        REFUSE(destination, "table %s.%s stands there without column %s", relation->schema,
-               relation->name, column->name);
-        return;
-    }
-    if (there->is_generated) {
-        REFUSE(destination, "column %s of table %s.%s is computed there and can't be written",
-               column->name, relation->schema, relation->name);
-        return;
-    }
-    const char *type_name = NULL;
-    const enum nsm_type type = nsm_pg_type_canonical(&inspection->catalog.types, there->type_oid,
-                                                     there->format_type, &type_name);
-    if (nsm_pg_is_from_postgres(destination) && type != column->type)
-        REFUSE(destination,
-               "column %s of table %s.%s has type %s there and %s at the source: change the one or "
-               "the other",
-               column->name, relation->schema, relation->name, type_name, column->type_name);
-    column->type = type;
-    if (!is_renamed_type(destination->state, column->type_name, type_name))
-        column->type_name = nsm_arena_strdup(&destination->target.arena, type_name);
-}
 
 static void make_column(const struct nsm_destination *destination, struct nsm_arena *arena,
                         const struct nsm_column *from, struct nsm_column *column)
@@ -224,39 +182,10 @@ static void add_target(const struct inspection *inspection, struct nsm_destinati
                    "column %s of table %s.%s: a name in PostgreSQL has at most 63 bytes",
                    shape->columns[i].name, object->schema, object->name);
         if (relation)
-            match_column(inspection, destination, relation, &object->columns[i]);
+            nsm_pg_match_column(&inspection->catalog, destination, relation, &object->columns[i]);
     }
     for (size_t i = 0; i < shape->n_key_columns; i++)
         object->key_columns[i] = shape->key_columns[i];
-}
-
-/* Rows of a kept table are told apart by a key that the destination enforces. */
-static void take_standing_key(struct nsm_destination *destination, size_t index,
-                              const struct nsm_pg_relation *relation)
-{
-    struct nsm_object *const object = &destination->target.objects[index];
-    object->n_key_columns = 0;
-    object->key_columns =
-        nsm_arena_calloc(&destination->target.arena, relation->n_key, sizeof(size_t));
-    for (size_t i = 0; i < relation->n_key; i++) {
-        size_t at = SIZE_MAX;
-        for (size_t k = 0; k < relation->n_columns; k++) {
-            if (relation->columns[k].number != relation->key[i])
-                continue;
-            for (size_t c = 0; c < object->n_columns; c++)
-                at = strcmp(object->columns[c].name, relation->columns[k].name) == 0 ? c : at;
-        }
-        if (at == SIZE_MAX) {
-            object->n_key_columns = 0;
-            break;
-        }
-        object->key_columns[object->n_key_columns++] = at;
-    }
-    if (!object->n_key_columns)
-        REFUSE(destination,
-               "table %s.%s has no primary key or unique not null columns that the source has too: "
-               "its rows can't be told apart for if_exists: merge or skip",
-               relation->schema, relation->name);
 }
 
 /* ---- rights and surroundings ---- */
@@ -449,7 +378,7 @@ static void look_at_table(const struct inspection *inspection, struct nsm_destin
     const struct nsm_pg_relation *const kept = target->is_kept ? relation : NULL;
     add_target(inspection, destination, i, kept);
     if (kept)
-        take_standing_key(destination, i, kept);
+        nsm_pg_take_standing_key(destination, i, kept);
 }
 
 static void set_identity(const struct inspection *inspection, struct nsm_destination *destination)

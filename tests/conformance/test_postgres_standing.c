@@ -131,6 +131,41 @@ static void test_merge_needs_key(void **state)
     pg_drive_release(&drive);
 }
 
+/* What would act on rows that are merged, or refuse them one by one, is told before. */
+static void test_merge_needs_quiet(void **state)
+{
+    const struct pg_fixture *const fixture = *state;
+    struct pg_drive drive;
+    pg_server_exec(fixture->server, fixture->from, shop);
+    pg_server_exec(fixture->server, fixture->to, standing_item);
+    pg_server_exec(
+        fixture->server, fixture->to,
+        "TRUNCATE shop.item; ALTER TABLE shop.item ADD needed int NOT NULL, ADD filled int NOT NULL DEFAULT 1;"
+        "CREATE FUNCTION shop.f() RETURNS trigger LANGUAGE plpgsql AS"
+        " 'BEGIN RETURN NULL; END';"
+        "CREATE TRIGGER eat BEFORE INSERT ON shop.item FOR EACH ROW"
+        " EXECUTE FUNCTION shop.f();"
+        "CREATE RULE also AS ON INSERT TO shop.item DO ALSO SELECT 1");
+    pg_drive_init(&drive, fixture->from_url, (const char *const[]){"table=shop.item", NULL},
+                  fixture->to_url, NULL);
+    drive.destination.if_exists = NSM_IF_EXISTS_SKIP;
+    pg_check_ok(pg_drive_survey(&drive));
+    assert_int_equal(count_target(&drive, NSM_FINDING_REFUSAL, "column needed of table"), 1);
+    assert_int_equal(count_target(&drive, NSM_FINDING_REFUSAL, "column filled"), 0);
+    assert_int_equal(count_target(&drive, NSM_FINDING_REFUSAL, "has triggers"), 1);
+    assert_int_equal(count_target(&drive, NSM_FINDING_REFUSAL, "has rules"), 1);
+    pg_drive_release(&drive);
+    pg_server_exec(fixture->server, fixture->to,
+                   "ALTER TABLE shop.item DISABLE TRIGGER USER; DROP RULE also ON shop.item;"
+                   "ALTER TABLE shop.item DROP needed");
+    pg_drive_init(&drive, fixture->from_url, (const char *const[]){"table=shop.item", NULL},
+                  fixture->to_url, NULL);
+    drive.destination.if_exists = NSM_IF_EXISTS_SKIP;
+    pg_check_ok(pg_drive_survey(&drive));
+    assert_int_equal(count_target(&drive, NSM_FINDING_REFUSAL, NULL), 0);
+    pg_drive_release(&drive);
+}
+
 static void test_replace(void **state)
 {
     const struct pg_fixture *const fixture = *state;
@@ -463,6 +498,7 @@ int main(void)
         WITH_DATABASES(test_merge),
         WITH_DATABASES(test_skip),
         WITH_DATABASES(test_merge_needs_key),
+        WITH_DATABASES(test_merge_needs_quiet),
         WITH_DATABASES(test_replace),
         WITH_DATABASES(test_replace_keeps_dependents),
         WITH_DATABASES(test_rename_into_used_schema),
