@@ -182,6 +182,10 @@ enum nsm_survey_flag {
         1 << 1, /* the destination is of another kind: where columns have no fixed types, look what
                    types their values have and set column types that hold them all */
     NSM_SURVEY_COUNT_ONLY = 1 << 2, /* for preview: no key list is kept, no parts are needed */
+    NSM_SURVEY_KEEP_PLACES =
+        1
+        << 4, /* the destination is of the same kind and its objects are made anew: what tells a record's place and is
+                   no part of it otherwise (a rowid) is kept, as one more column */
     NSM_SURVEY_SAME_KEYS =
         1
         << 3, /* with `written`, right after a copy: what the source's census lists is what is to be

@@ -13,7 +13,7 @@ jobs=$(nproc)
 
 build_packages="gcc cmake make pkg-config libpq-dev libhiredis-dev libyaml-dev libsqlite3-dev libxxhash-dev libjansson-dev \
 libzstd-dev libssl-dev libcmocka-dev"
-test_packages="postgresql-15 postgresql-client-15 postgresql-contrib redis-server redis-tools sqlite3 jq openssl python3 zstd iso-codes tzdata \
+test_packages="postgresql-15 postgresql-client-15 postgresql-contrib redis-server redis-tools sqlite3 jq openssl python3 zstd iso-codes tzdata proj-data \
 util-linux procps bsdutils"
 ci_packages="clang clang-format clang-tidy libclang-rt-14-dev codespell shellcheck git"
 

@@ -174,6 +174,52 @@ static struct nsm_error *find_rowid_name(struct sqlite_db *db, const char *table
     return NULL;
 }
 
+/* A primary key that is the rowid has no index; any other has one. */
+static struct nsm_error *stands_for_rowid(struct sqlite_db *db, const struct nsm_object *object,
+                                          bool *ret)
+{
+    bool has_index = false;
+    int64_t one = 0;
+    *ret = false;
+    if (object->n_key_columns != 1 ||
+        sqlite3_stricmp(object->columns[object->key_columns[0]].type_name, "INTEGER") != 0)
+        return NULL;
+    NSM_TRY(sqlite_get_i64(db, "SELECT 1 FROM pragma_index_list(?1) WHERE origin = 'pk'",
+                           object->name, NULL, &has_index, &one));
+    *ret = !has_index;
+    return NULL;
+}
+
+struct nsm_error *sqlite_add_rowid(struct sqlite_db *db, struct nsm_arena *arena,
+                                   struct nsm_object *object)
+{
+    const char *rowid = NULL;
+    bool is_there = false;
+    NSM_TRY(stands_for_rowid(db, object, &is_there));
+    if (is_there)
+        return NULL;
+    NSM_TRY(find_rowid_name(db, object->name, &rowid));
+    if (!rowid)
+        return NULL;
+    struct nsm_column *const columns =
+        nsm_arena_calloc(arena, object->n_columns + 1, sizeof(*columns));
+    if (object->n_columns)
+        memcpy(columns, object->columns, object->n_columns * sizeof(*columns));
+    columns[object->n_columns] = (struct nsm_column){
+        .name = rowid,
+        .type = NSM_INT,
+        .type_name = "INTEGER",
+    };
+    object->columns = columns;
+    if (object->n_key_columns == 0) {
+        object->key_columns = nsm_arena_calloc(arena, 1, sizeof(*object->key_columns));
+        object->key_columns[0] = object->n_columns;
+        object->n_key_columns = 1;
+    }
+    object->n_columns++;
+    return NULL;
+}
+
 static void append_columns(struct nsm_buf *sql, const struct nsm_object *object)
 {
     nsm_buf_append_cstr(sql, "SELECT ");

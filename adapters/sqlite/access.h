@@ -48,6 +48,11 @@ struct nsm_error *sqlite_describe_columns(struct sqlite_db *db, struct nsm_arena
                                           unsigned flags, struct nsm_object *object,
                                           size_t *ret_n_computed) NSM_MUST_USE;
 
+/* Adds the rowid to the columns of a table that has one, where it can be named and no column stands for it; in a table without a
+ * primary key it is the key. */
+struct nsm_error *sqlite_add_rowid(struct sqlite_db *db, struct nsm_arena *arena,
+                                   struct nsm_object *object) NSM_MUST_USE;
+
 /* Fills a zeroed object with name, columns and key of another, all copied into the arena. */
 void sqlite_copy_object(struct nsm_arena *arena, const struct nsm_object *from,
                         struct nsm_object *to);

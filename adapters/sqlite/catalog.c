@@ -54,6 +54,11 @@ const char *sqlite_reserved_name(const char *name)
     return NULL;
 }
 
+const char *sqlite_item_words(const struct sqlite_item *item)
+{
+    return strcmp(item->type, "virtual") == 0 ? "virtual table" : item->type;
+}
+
 static const char *copy_column(struct nsm_arena *arena, sqlite3_stmt *statement, int column)
 {
     return nsm_arena_copy(arena, sqlite_column_str(statement, column)).ptr;
@@ -89,39 +94,42 @@ static struct nsm_error *read_tables(struct sqlite_db *db, struct sqlite_catalog
     return NULL;
 }
 
-/* The row of sqlite_schema that the statement stands on. */
-static void take_definition(struct sqlite_catalog *catalog, sqlite3_stmt *statement)
+/* The row of sqlite_schema that the statement stands on, the `place`th. */
+static void take_definition(struct sqlite_catalog *catalog, sqlite3_stmt *statement, size_t place)
 {
-    const struct sqlite_item item = {
+    struct sqlite_item item = {
         .type = copy_column(&catalog->arena, statement, 0),
         .name = copy_column(&catalog->arena, statement, 1),
         .table = copy_column(&catalog->arena, statement, 2),
         .sql = copy_column(&catalog->arena, statement, 3),
     };
-    if (strcmp(item.type, "table") != 0) {
-        NSM_GROW(catalog->items, catalog->n_items, catalog->cap_items);
-        catalog->items[catalog->n_items++] = item;
-        return;
-    }
-    struct sqlite_table *const table = find_table(catalog, item.name);
-    if (table)
+    const bool is_table = strcmp(item.type, "table") == 0;
+    struct sqlite_table *const table = is_table ? find_table(catalog, item.name) : NULL;
+    if (table) {
         table->sql = item.sql;
+        table->place = place;
+        item.type = "virtual";
+    }
+    if (is_table && (!table || !table->is_virtual))
+        return;
+    NSM_GROW(catalog->items, catalog->n_items, catalog->cap_items);
+    catalog->items[catalog->n_items++] = item;
 }
 
 /* Those without a definition belong to a constraint of a table, and come with it. */
 static struct nsm_error *read_definitions(struct sqlite_db *db, struct sqlite_catalog *catalog)
 {
     NSM_CLEANUP(sqlite_finalize) sqlite3_stmt *statement = NULL;
-    bool has_row = false;
     NSM_TRY(sqlite_prepare(db,
                            "SELECT type, name, tbl_name, sql FROM sqlite_schema"
                            " WHERE sql IS NOT NULL ORDER BY rowid",
                            "", &statement));
-    for (;;) {
+    for (size_t place = 1;; place++) {
+        bool has_row = false;
         NSM_TRY(sqlite_step(db, statement, "", &has_row));
         if (!has_row)
             return NULL;
-        take_definition(catalog, statement);
+        take_definition(catalog, statement, place);
     }
 }
 
@@ -195,9 +203,29 @@ static bool select_one(const struct sqlite_catalog *catalog, const struct nsm_se
     const char *const word = nsm_settings_list_at(selection, "tables", 0);
     const struct sqlite_table *const table =
         is_glob(word) ? NULL : sqlite_catalog_find(catalog, word);
-    if (table)
-        *ret = (size_t)(table - catalog->tables);
-    return table != NULL;
+    if (!table || table->is_virtual || table->is_shadow)
+        return false;
+    *ret = (size_t)(table - catalog->tables);
+    return true;
+}
+
+static bool is_shadow_of(const char *name, const char *virtual_name)
+{
+    const size_t len = strlen(virtual_name);
+    return sqlite3_strnicmp(name, virtual_name, (int)len) == 0 && name[len] == '_';
+}
+
+/* A shadow goes with its virtual table, and with nothing else. */
+static void mark_shadows(const struct sqlite_catalog *catalog, bool *is_marked)
+{
+    for (size_t i = 0; i < catalog->n_tables; i++)
+        is_marked[i] &= !catalog->tables[i].is_shadow;
+    for (size_t i = 0; i < catalog->n_tables; i++) {
+        for (size_t j = 0; is_marked[i] && catalog->tables[i].is_virtual && j < catalog->n_tables;
+             j++)
+            is_marked[j] |= catalog->tables[j].is_shadow &&
+                            is_shadow_of(catalog->tables[j].name, catalog->tables[i].name);
+    }
 }
 
 struct nsm_error *sqlite_select_tables(const struct sqlite_catalog *catalog,
@@ -218,6 +246,7 @@ struct nsm_error *sqlite_select_tables(const struct sqlite_catalog *catalog,
     for (size_t i = 0; i < n_words; i++)
         NSM_TRY(
             mark(catalog, nsm_settings_list_at(selection, "tables", i), path, census, is_marked));
+    mark_shadows(catalog, is_marked);
     size_t *const selected = nsm_arena_calloc(&census->arena, catalog->n_tables, sizeof(*selected));
     size_t n = 0;
     for (size_t i = 0; i < catalog->n_tables; i++) {

@@ -11,16 +11,17 @@
 struct sqlite_table {
     const char *name;
     const char *sql; /* as it was made */
+    size_t place;    /* among all that was made, from 1 */
     bool is_without_rowid;
     bool is_virtual; /* its rows come from a module */
     bool is_shadow;  /* a virtual table keeps its rows here */
 };
 
-/* An index, view or trigger that has a definition of its own. */
+/* An index, view or trigger that has a definition of its own, or a virtual table. */
 struct sqlite_item {
-    const char *type; /* "index", "view", "trigger" */
+    const char *type; /* "index", "view", "trigger", "virtual" */
     const char *name;
-    const char *table; /* on which it stands; a view's own name */
+    const char *table; /* on which it stands; a view's or virtual table's own name */
     const char *sql;
 };
 
@@ -48,7 +49,10 @@ const struct sqlite_item *sqlite_catalog_find_item(const struct sqlite_catalog *
 /* What a name may not be in a file of ours: NULL, or the reason. */
 const char *sqlite_reserved_name(const char *name);
 
-/* The tables that the option `tables` selects, virtual ones and their shadows too, in order of
+/* "virtual table" for "virtual"; else the type itself. */
+const char *sqlite_item_words(const struct sqlite_item *item);
+
+/* The tables that the option `tables` selects, virtual ones with their shadows, in order of
  * name: indexes into catalog->tables, in the census's arena. NSM_E_NOTFOUND: a table that is named
  * and not there, or a file without tables. A glob that matches nothing is a NOTE. */
 struct nsm_error *sqlite_select_tables(const struct sqlite_catalog *catalog,

@@ -2,7 +2,7 @@
  * Definitions as a file of counted strings: names and statements hold any character, so no mark
  * could separate them. A last item "end" tells a whole file from one that was cut.
  *
- *     nsmigrate sqlite definition 1\n
+ *     nsmigrate sqlite definition 2\n
  *     TYPE <length of name> <length of table> <length of sql>\n<name><table><sql>\n ...
  */
 #include "adapters/sqlite/definition.h"
@@ -16,7 +16,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define HEADER              "nsmigrate sqlite definition 1\n"
+#define HEADER              "nsmigrate sqlite definition 2\n"
 #define MAX_DEFINITION_SIZE ((size_t)256 << 20)
 
 /* ---- writing ---- */
@@ -43,26 +43,83 @@ static struct nsm_error *put_pragma(struct sqlite_db *db, const char *name, stru
     return NULL;
 }
 
-/* Where the numbers of AUTOINCREMENT tables have come to. */
-static struct nsm_error *put_sequences(struct sqlite_db *db, const struct nsm_source *source,
-                                       struct nsm_buf *out)
+static bool is_selected(const struct nsm_source *source, const char *table)
 {
-    const bool has_numbers = sqlite_has_table(db, "sqlite_sequence");
-    int64_t number = 0;
-    for (size_t i = 0; has_numbers && i < source->census.n_objects; i++) {
-        const char *const table = source->census.objects[i].name;
-        bool has_number = false;
-        NSM_TRY(sqlite_get_i64(db, "SELECT seq FROM sqlite_sequence WHERE name = ?1", table, NULL,
-                               &has_number, &number));
-        if (!has_number)
-            continue;
-        char text[32];
-        (void)snprintf(text, sizeof(text), "%" PRId64, number);
+    const struct sqlite_source *const state = source->state;
+    for (size_t i = 0; !state->is_whole && i < source->census.n_objects; i++) {
+        if (strcmp(table, source->census.objects[i].name) == 0)
+            return true;
+    }
+    return state->is_whole && !sqlite_reserved_name(table);
+}
+
+/* SQLite's own tables about tables, of which only rows about the selected ones go along: where the numbers of AUTOINCREMENT tables
+ * have come to; and what ANALYZE once found, which may not be what it would find today. */
+static struct nsm_error *put_rows(struct sqlite_db *db, const struct nsm_source *source,
+                                  const char *type, const char *sql, struct nsm_buf *out)
+{
+    NSM_CLEANUP(sqlite_finalize) sqlite3_stmt *statement = NULL;
+    NSM_TRY(sqlite_prepare(db, sql, type, &statement));
+    for (;;) {
+        NSM_CLEANUP(nsm_arena_release) struct nsm_arena arena = NSM_ARENA_INIT;
+        bool has_row = false;
+        NSM_TRY(sqlite_step(db, statement, type, &has_row));
+        if (!has_row)
+            return NULL;
         const struct sqlite_item item = {
-            .type = "sequence", .name = table, .table = table, .sql = text};
+            .type = type,
+            .name = nsm_arena_copy(&arena, sqlite_column_str(statement, 0)).ptr,
+            .table = nsm_arena_copy(&arena, sqlite_column_str(statement, 1)).ptr,
+            .sql = nsm_arena_copy(&arena, sqlite_column_str(statement, 2)).ptr,
+        };
+        if (is_selected(source, item.name))
+            put_item(out, &item);
+    }
+}
+
+static struct nsm_error *put_numbers(struct sqlite_db *db, const struct nsm_source *source,
+                                     struct nsm_buf *out)
+{
+    if (sqlite_has_table(db, "sqlite_sequence"))
+        NSM_TRY(put_rows(db, source, "sequence",
+                         "SELECT name, name, seq FROM sqlite_sequence"
+                         " WHERE name IS NOT NULL AND seq IS NOT NULL ORDER BY rowid",
+                         out));
+    if (sqlite_has_table(db, "sqlite_stat1"))
+        NSM_TRY(put_rows(db, source, "stat",
+                         "SELECT tbl, coalesce(idx, ''), stat FROM sqlite_stat1"
+                         " WHERE tbl IS NOT NULL AND stat IS NOT NULL ORDER BY rowid",
+                         out));
+    return NULL;
+}
+
+struct placed {
+    size_t place, object;
+};
+
+static int compare_places(const void *a, const void *b)
+{
+    const struct placed *const one = a;
+    const struct placed *const other = b;
+    return (one->place > other->place) - (one->place < other->place);
+}
+
+static void put_tables(const struct nsm_source *source, struct nsm_buf *out)
+{
+    const struct sqlite_source *const state = source->state;
+    const size_t n = source->census.n_objects;
+    NSM_CLEANUP(nsm_freep) struct placed *tables = nsm_xcalloc(n + 1, sizeof(*tables));
+    for (size_t i = 0; i < n; i++)
+        tables[i] = (struct placed){.place = state->places[i], .object = i};
+    qsort(tables, n, sizeof(*tables), compare_places);
+    for (size_t i = 0; i < n; i++) {
+        const char *const name = source->census.objects[tables[i].object].name;
+        const struct sqlite_item item = {.type = "table",
+                                         .name = name,
+                                         .table = name,
+                                         .sql = state->table_sql[tables[i].object]};
         put_item(out, &item);
     }
-    return NULL;
 }
 
 static struct nsm_error *put_all(struct sqlite_db *db, const struct nsm_source *source,
@@ -76,19 +133,11 @@ static struct nsm_error *put_all(struct sqlite_db *db, const struct nsm_source *
         NSM_TRY(put_pragma(db, "user_version", out));
         NSM_TRY(put_pragma(db, "application_id", out));
     }
-    for (size_t i = 0; i < source->census.n_objects; i++) {
-        const char *const name = source->census.objects[i].name;
-        const struct sqlite_item item = {
-            .type = "table", .name = name, .table = name, .sql = state->table_sql[i]};
-        put_item(out, &item);
-    }
+    put_tables(source, out);
     for (size_t i = 0; i < state->n_items; i++)
         put_item(out, &state->items[i]);
-    NSM_TRY(put_sequences(db, source, out));
-    const struct sqlite_item analyze = {.type = "analyze", .name = "", .table = "", .sql = ""};
+    NSM_TRY(put_numbers(db, source, out));
     const struct sqlite_item end = {.type = "end", .name = "", .table = "", .sql = ""};
-    if (sqlite_has_table(db, "sqlite_stat1"))
-        put_item(out, &analyze);
     put_item(out, &end);
     return nsm_buf_error(out);
 }

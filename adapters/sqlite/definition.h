@@ -11,8 +11,9 @@
 
 struct sqlite_definition {
     struct nsm_arena arena;
-    /* Besides "table", "index", "view" and "trigger": "sequence" (of an AUTOINCREMENT table `name`;
-     * sql is the number), "setting" (a pragma `name`; sql is its value) and "analyze". */
+    /* Besides "table", "index", "view", "trigger" and "virtual": "sequence" (of an AUTOINCREMENT table `name`; sql is the
+     * number), "setting" (a pragma `name`; sql is its value) and "stat" (of table `name` and index `table`, "" for none;
+     * sql is what ANALYZE found). Tables are in the order in which they were made, and so are views and triggers. */
     struct sqlite_item *items;
     size_t n_items, cap_items;
 };

@@ -223,11 +223,15 @@ static struct nsm_error *inspect_object(const struct inspection *inspection,
         sqlite_catalog_find(&inspection->catalog, object->name);
     const struct sqlite_item *const item =
         sqlite_catalog_find_item(&inspection->catalog, object->name);
+    bool is_ours = false;
+    if (table && table->is_shadow)
+        NSM_TRY(is_table_ours(inspection, destination, object->name, &is_ours));
     if (item)
         refuse(destination, "table %s: there is %s %s of that name", object->name,
-               item->type[0] == 'i' ? "an" : "a", item->type);
-    else if (table && (table->is_virtual || table->is_shadow))
-        refuse(destination, "table %s: a virtual table of that name stands there", object->name);
+               item->type[0] == 'i' ? "an" : "a", sqlite_item_words(item));
+    else if (table && table->is_shadow && !is_ours)
+        refuse(destination, "table %s: a virtual table that stands there keeps its rows in it",
+               object->name);
     else if (table)
         return inspect_standing(inspection, destination, object);
     else
@@ -236,13 +240,19 @@ static struct nsm_error *inspect_object(const struct inspection *inspection,
     return NULL;
 }
 
+/* The number of objects when there is none of that name. */
+static size_t find_target(const struct nsm_destination *destination, const char *table)
+{
+    const size_t n = destination->target.n_objects;
+    size_t at = 0;
+    while (at < n && sqlite3_stricmp(destination->target.objects[at].name, table) != 0)
+        at++;
+    return at;
+}
+
 static bool is_target(const struct nsm_destination *destination, const char *table)
 {
-    for (size_t i = 0; i < destination->target.n_objects; i++) {
-        if (sqlite3_stricmp(destination->target.objects[i].name, table) == 0)
-            return true;
-    }
-    return false;
+    return find_target(destination, table) < destination->target.n_objects;
 }
 
 /* What the source has besides tables may meet something of the same name: better found now than
@@ -256,16 +266,21 @@ static void inspect_items(const struct inspection *inspection, struct nsm_destin
         const struct sqlite_item *const other =
             sqlite_catalog_find_item(&inspection->catalog, item->name);
         const bool is_view = strcmp(item->type, "view") == 0;
-        if (sqlite_catalog_find(&inspection->catalog, item->name))
-            refuse(destination, "%s %s: a table of that name stands there", item->type, item->name);
-        if (!other || strcmp(other->sql, item->sql) == 0)
+        if (other && strcmp(other->sql, item->sql) == 0)
+            continue;
+        if (sqlite_catalog_find(&inspection->catalog, item->name)) {
+            refuse(destination, "%s %s: a table of that name stands there", sqlite_item_words(item),
+                   item->name);
+            continue;
+        }
+        if (!other)
             continue;
         if (is_view && strcmp(other->type, "view") == 0)
             nsm_findings_add(&destination->target.findings, NSM_FINDING_CONFLICT, "", 1,
                              "view %s is another one", item->name);
         else if (strcmp(other->type, item->type) != 0 || !is_target(destination, other->table))
-            refuse(destination, "%s %s: there is one of that name, on %s", item->type, item->name,
-                   other->table);
+            refuse(destination, "%s %s: there is one of that name, on %s", sqlite_item_words(item),
+                   item->name, other->table);
     }
 }
 
@@ -447,14 +462,28 @@ static struct nsm_error *prepare_table(struct sqlite_db *db, struct preparation 
                  : sqlite_checkpoint_own(db, run_id, destination->namespace_name, object->name);
 }
 
+/* In the order in which the source made them. */
 static struct nsm_error *prepare_tables(struct sqlite_db *db, void *arg)
 {
     struct preparation *const preparation = arg;
     struct nsm_destination *const destination = preparation->destination;
     NSM_TRY(sqlite_checkpoint_init(db, preparation->is_new_file, &preparation->made_file));
     NSM_TRY(sqlite_checkpoint_join(db, destination->backend->run_id, destination->namespace_name));
-    for (size_t i = 0; i < destination->target.n_objects; i++)
-        NSM_TRY(prepare_table(db, preparation, &destination->target.objects[i]));
+    const size_t n_objects = destination->target.n_objects;
+    NSM_CLEANUP(nsm_freep) bool *is_done = nsm_xcalloc(n_objects + 1, 1);
+    for (size_t i = 0; i < preparation->definition.n_items; i++) {
+        const struct sqlite_item *const item = &preparation->definition.items[i];
+        const size_t at =
+            strcmp(item->type, "table") == 0 ? find_target(destination, item->name) : n_objects;
+        if (at == n_objects)
+            continue;
+        NSM_TRY(prepare_table(db, preparation, &destination->target.objects[at]));
+        is_done[at] = true;
+    }
+    for (size_t i = 0; i < n_objects; i++) {
+        if (!is_done[i])
+            NSM_TRY(prepare_table(db, preparation, &destination->target.objects[i]));
+    }
     return NULL;
 }
 

@@ -117,6 +117,7 @@ static struct nsm_error *survey_table(struct sqlite_db *db, struct nsm_source *s
     struct nsm_arena *const arena = &source->census.arena;
     struct nsm_findings *const findings = &source->census.findings;
     const bool is_foreign = source->flags & NSM_SURVEY_VALUE_TYPES;
+    const bool has_places = source->flags & NSM_SURVEY_KEEP_PLACES && !table->is_without_rowid;
     size_t n_computed = 0;
     NSM_TRY(sqlite_describe_columns(db, arena, is_foreign ? SQLITE_DESCRIBE_COMPUTED : 0, object,
                                     &n_computed));
@@ -125,6 +126,8 @@ static struct nsm_error *survey_table(struct sqlite_db *db, struct nsm_source *s
                          "table %s: %zu computed columns become ordinary ones", object->name,
                          n_computed);
     NSM_TRY(check_key(db, table, object, findings));
+    if (has_places)
+        NSM_TRY(sqlite_add_rowid(db, arena, object));
     NSM_TRY(sqlite_access_make(db, arena, object, access));
     NSM_CLEANUP(nsm_error_freep)
     struct nsm_error *error = is_foreign ? sqlite_scan_values(db, access, object, findings)
@@ -160,6 +163,10 @@ static void add_left_behind(struct nsm_findings *findings, const struct sqlite_i
 static bool is_selected(const struct nsm_source *source, const struct sqlite_source *state,
                         const struct sqlite_item *item)
 {
+    for (size_t i = 0; i < state->n_virtual; i++) {
+        if (sqlite3_stricmp(item->table, state->virtual_names[i]) == 0)
+            return true;
+    }
     for (size_t i = 0; !state->is_whole && i < source->census.n_objects; i++) {
         if (sqlite3_stricmp(item->table, source->census.objects[i].name) == 0)
             return true;
@@ -212,10 +219,22 @@ static struct nsm_error *add_table(struct sqlite_db *db, struct nsm_source *sour
     object->model = NSM_MODEL_ROWS;
     object->version = version;
     state->table_sql[index] = nsm_arena_strdup(&census->arena, table->sql);
+    state->places[index] = table->place;
     NSM_TRY(survey_table(db, source, table, object, access));
     if (source->flags & NSM_SURVEY_COUNT_ONLY)
         return NULL;
     return sqlite_scan_parts(db, access, source->part_bytes, index, census);
+}
+
+/* To another SQLite file its definition goes, and the tables in which its module keeps the rows as they are: no module is asked. */
+static void add_virtual(struct nsm_source *source, const struct sqlite_table *table,
+                        struct sqlite_source *state)
+{
+    state->virtual_names[state->n_virtual++] = nsm_arena_strdup(&source->census.arena, table->name);
+    if (!state->is_raw)
+        nsm_findings_add(&source->census.findings, NSM_FINDING_LOSS, "virtual-tables", 1,
+                         "virtual table %s, whose module keeps the rows in a way of its own",
+                         table->name);
 }
 
 static struct nsm_error *survey_tables(struct sqlite_db *db, struct nsm_source *source,
@@ -226,20 +245,19 @@ static struct nsm_error *survey_tables(struct sqlite_db *db, struct nsm_source *
     const char *const version = file_version(&census->arena, db->path);
     size_t *tables = NULL;
     size_t n_tables = 0;
-    size_t n_virtual = 0;
     NSM_TRY(sqlite_select_tables(catalog, source->selection, db->path, census, &tables, &n_tables));
     state->accesses = nsm_arena_calloc(&census->arena, n_tables, sizeof(*state->accesses));
     state->table_sql = nsm_arena_calloc(&census->arena, n_tables, sizeof(*state->table_sql));
+    state->places = nsm_arena_calloc(&census->arena, n_tables, sizeof(*state->places));
+    state->virtual_names =
+        nsm_arena_calloc(&census->arena, n_tables, sizeof(*state->virtual_names));
     for (size_t i = 0; i < n_tables; i++) {
         const struct sqlite_table *const table = &catalog->tables[tables[i]];
-        n_virtual += table->is_virtual;
-        if (!table->is_virtual && !table->is_shadow)
+        if (table->is_virtual)
+            add_virtual(source, table, state);
+        else if (!table->is_shadow || state->is_raw)
             NSM_TRY_WRAP(add_table(db, source, table, version, state), "table %s", table->name);
     }
-    if (n_virtual)
-        nsm_findings_add(&census->findings, NSM_FINDING_LOSS, "virtual-tables", n_virtual,
-                         "%zu virtual table%s, whose module keeps the rows in a way of its own",
-                         n_virtual, n_virtual == 1 ? "" : "s");
     return NULL;
 }
 

@@ -13,7 +13,10 @@ struct sqlite_source {
     struct sqlite_access *accesses; /* by object */
     struct sqlite_item *items;      /* that belong to the selected tables; views with all tables */
     size_t n_items;
-    const char **table_sql; /* by object: how the table was made */
+    const char **table_sql;     /* by object: how the table was made */
+    size_t *places;             /* by object: when, compared to the others */
+    const char **virtual_names; /* of the selected virtual tables */
+    size_t n_virtual;
     const char *encoding;
     bool is_whole; /* the namespace is the whole file: its settings and views belong to it */
     bool is_raw;   /* the reader on the other side is a SQLite file: texts pass as they are */

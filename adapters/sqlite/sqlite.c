@@ -2,8 +2,8 @@
  * The adapter `sqlite`: the tables of a SQLite file as a namespace.
  *
  * One connection per reader and writer, none shared. A destination's checkpoints lie in the file
- * itself, in the transaction of their rows. Rowids are not part of a row: a table without INTEGER
- * PRIMARY KEY gets new ones, as it does from VACUUM and from sqlite3's .dump.
+ * itself, in the transaction of their rows. Rowids are not part of a row, but what is made anew from another SQLite file keeps
+ * them.
  */
 #include "adapters/sqlite/sqlite.h"
 

@@ -264,7 +264,8 @@ struct nsm_error *lite_copy(struct lite *from, struct lite *to, enum nsm_if_exis
 {
     struct nsm_source source;
     NSM_CLEANUP(nsm_freep) char *definition = nsm_xasprintf("%s/definition", from->work_dir);
-    struct nsm_error *error = lite_survey(from, &source, 0, 2000);
+    const bool is_new = if_exists == NSM_IF_EXISTS_FAIL || if_exists == NSM_IF_EXISTS_REPLACE;
+    struct nsm_error *error = lite_survey(from, &source, is_new ? NSM_SURVEY_KEEP_PLACES : 0, 2000);
     if (!error) {
         struct nsm_destination destination = {
             .backend = to->backend,
