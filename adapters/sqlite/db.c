@@ -61,9 +61,7 @@ static const struct result_use result_uses[] = {
     {SQLITE_PERM, NSM_E_IO, ""},
     {SQLITE_AUTH, NSM_E_AUTH, ""},
     {SQLITE_NOTADB, NSM_E_CORRUPT, ": not a SQLite database, or an encrypted one: check the path"},
-    {SQLITE_CORRUPT, NSM_E_CORRUPT,
-     ": the file is damaged: save what is left with the command .recover of sqlite3, and migrate "
-     "that"},
+    {SQLITE_CORRUPT, NSM_E_CORRUPT, SQLITE_DAMAGE_ADVICE},
     {SQLITE_CONSTRAINT, NSM_E_CONFLICT, ""},
     {SQLITE_TOOBIG, NSM_E_NOMEM, ": larger than SQLite can hold"},
     {SQLITE_NOMEM, NSM_E_NOMEM, ""},
@@ -130,6 +128,7 @@ static struct nsm_error *configure(struct sqlite_db *db)
     static const char *const read_pragmas[] = {
         "PRAGMA query_only=ON",
         "PRAGMA cell_size_check=ON",
+        "PRAGMA ignore_check_constraints=ON",
     };
     static const char *const write_pragmas[] = {
         "PRAGMA synchronous=FULL",

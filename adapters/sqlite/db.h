@@ -14,6 +14,9 @@
 
 #include <sqlite3.h>
 
+#define SQLITE_DAMAGE_ADVICE \
+    ": the file is damaged: save what is left with the command .recover of sqlite3, and migrate that"
+
 enum sqlite_mode {
     SQLITE_MODE_READ,   /* the file must exist; nothing is ever written */
     SQLITE_MODE_WRITE,  /* the file must exist */

@@ -18,6 +18,25 @@
 #define SAMPLE_ROWS  8
 #define SAMPLE_BYTES ((uint64_t)1 << 20)
 
+/* What the check says of damage begins so, before anything else; a line for each place follows. */
+#define DAMAGE "*** in database main ***\n"
+
+struct nsm_error *sqlite_scan_damage(struct sqlite_db *db, const char *table)
+{
+    NSM_CLEANUP(nsm_arena_release) struct nsm_arena arena = NSM_ARENA_INIT;
+    NSM_CLEANUP(nsm_buf_release) struct nsm_buf sql = NSM_BUF_TEXT;
+    const char *words = NULL;
+    nsm_buf_append_cstr(&sql, "PRAGMA quick_check(");
+    sqlite_append_name(&sql, table);
+    nsm_buf_append_char(&sql, ')');
+    NSM_TRY(sqlite_get_text(db, &arena, sql.ptr, NULL, &words));
+    if (strncmp(words, DAMAGE, strlen(DAMAGE)) != 0)
+        return NULL;
+    words += strlen(DAMAGE);
+    return nsm_error_new(NSM_E_CORRUPT, "%s: %.*s" SQLITE_DAMAGE_ADVICE, db->path,
+                         (int)strcspn(words, "\n"), words);
+}
+
 /* What occurs in a column. */
 struct classes {
     uint64_t n_ints, n_reals, n_texts, n_blobs;

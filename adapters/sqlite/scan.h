@@ -9,6 +9,11 @@
 
 #include "adapters/sqlite/source.h"
 
+/* NSM_E_CORRUPT when the b-trees of the table and its indexes are not whole, which reading it might pass over: where a key that
+ * leads to rows is damaged, rows are missing without an error. What the rows hold is not looked at: old ones may break
+ * constraints. SQLite does not look at the context meanwhile, a few seconds for each gigabyte. */
+struct nsm_error *sqlite_scan_damage(struct sqlite_db *db, const char *table) NSM_MUST_USE;
+
 /* One pass over all rows: sets each column's type to one that holds all its values, and the
  * object's counts. Where there is none, or a text that other stores do not take, a REFUSAL. */
 struct nsm_error *sqlite_scan_values(struct sqlite_db *db, const struct sqlite_access *access,

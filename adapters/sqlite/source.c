@@ -119,6 +119,7 @@ static struct nsm_error *survey_table(struct sqlite_db *db, struct nsm_source *s
     const bool is_foreign = source->flags & NSM_SURVEY_VALUE_TYPES;
     const bool has_places = source->flags & NSM_SURVEY_KEEP_PLACES && !table->is_without_rowid;
     size_t n_computed = 0;
+    NSM_TRY(sqlite_scan_damage(db, table->name));
     NSM_TRY(sqlite_describe_columns(db, arena, is_foreign ? SQLITE_DESCRIBE_COMPUTED : 0, object,
                                     &n_computed));
     if (n_computed && is_foreign)

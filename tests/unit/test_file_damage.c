@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <zstd.h>
 
 static const char *const compressions[] = {"none", "zstd"};
 
@@ -146,6 +147,64 @@ static void truncated_files_are_found(void **state)
         assert_int_equal(unlink(path), 0);
         struct nsm_digest digest = {0};
         rig_assert_error(rig_read_all(&rig, "app", &digest), NSM_E_CORRUPT, "is missing");
+        free(path);
+        rig_end(&rig);
+    }
+}
+
+/* The bytes of a data file, compressed or not, from and to lines of text. */
+static size_t unpack(const char *bytes, size_t len, bool is_zstd, char *out, size_t out_bytes)
+{
+    if (!is_zstd) {
+        memcpy(out, bytes, len);
+        return len;
+    }
+    const size_t n = ZSTD_decompress(out, out_bytes, bytes, len);
+    assert_false(ZSTD_isError(n));
+    return n;
+}
+
+static void save_packed(const char *path, const char *text, size_t len, bool is_zstd)
+{
+    static char packed[1 << 16];
+    const size_t n = is_zstd ? ZSTD_compress(packed, sizeof(packed), text, len, 3) : 0;
+    assert_false(ZSTD_isError(n));
+    rig_save(path, is_zstd ? packed : text, is_zstd ? n : len);
+}
+
+/* Each line left out, and each one doubled. */
+static void missing_lines_are_found(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"app/users.0.jsonl", "app/users.0.jsonl.zst"};
+    for (size_t variant = 0; variant < NSM_COUNT_OF(compressions); variant++) {
+        const bool is_zstd = variant == 1;
+        struct rig rig;
+        rig_begin(&rig, compressions[variant]);
+        rig_shape_table(&rig, "users");
+        rig_inspect(&rig, "app", NSM_IF_EXISTS_FAIL, false);
+        rig_export_rows(&rig, "app", 12);
+        char *const path = rig_path_of(&rig, names[variant]);
+        static char bytes[1 << 16];
+        static char text[1 << 16];
+        const size_t packed_len = rig_load(path, bytes, sizeof(bytes));
+        const size_t len = unpack(bytes, packed_len, is_zstd, text, sizeof(text));
+        size_t n_lines = 0;
+        for (size_t begin = 0; begin < len; n_lines++) {
+            const size_t end = (size_t)((char *)memchr(text + begin, '\n', len - begin) - text) + 1;
+            for (size_t n_copies = 0; n_copies <= 2; n_copies += 2) {
+                struct nsm_buf changed NSM_CLEANUP(nsm_buf_release) = NSM_BUF_TEXT;
+                nsm_buf_append(&changed, text, begin);
+                for (size_t copy = 0; copy < n_copies; copy++)
+                    nsm_buf_append(&changed, text + begin, end - begin);
+                nsm_buf_append(&changed, text + end, len - end);
+                save_packed(path, changed.ptr, changed.len, is_zstd);
+                struct nsm_digest digest = {0};
+                rig_assert_error(rig_read_all(&rig, "app", &digest), NSM_E_CORRUPT, names[variant]);
+            }
+            begin = end;
+        }
+        assert_int_equal(n_lines, 12);
         free(path);
         rig_end(&rig);
     }
@@ -335,6 +394,7 @@ int main(void)
         cmocka_unit_test(torn_journals_go_on_before_the_tear),
         cmocka_unit_test(flipped_bits_are_found),
         cmocka_unit_test(truncated_files_are_found),
+        cmocka_unit_test(missing_lines_are_found),
         cmocka_unit_test(edits_are_named_by_line),
         cmocka_unit_test(torn_keys_are_found),
         cmocka_unit_test(missing_exports_are_not_found),

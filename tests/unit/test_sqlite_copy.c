@@ -396,6 +396,50 @@ static void damage_is_named(void **state)
     expect_survey_error(*state, "a.db", NSM_E_CORRUPT, "table t");
 }
 
+/* A wrong key in the page that leads to the others: a scan still finds all rows, a seek does not, and neither says so. */
+static void damage_that_reading_passes_over_is_named(void **state)
+{
+    unsigned char page[4096];
+    lite_exec(
+        *state, "a.db",
+        "PRAGMA page_size = 4096; CREATE TABLE t (a TEXT); CREATE TABLE whole (a);"
+        "INSERT INTO whole VALUES (1); INSERT INTO t WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL"
+        " SELECT i + 1 FROM n WHERE i < 5000) SELECT printf('%050d', i) FROM n");
+    NSM_CLEANUP(nsm_freep) char *path = nsm_xasprintf("%s/a.db", (char *)*state);
+    FILE *const file = fopen(path, "r");
+    assert_non_null(file);
+    assert_int_equal(fseek(file, 4096, SEEK_SET), 0);
+    assert_int_equal(fread(page, 1, sizeof(page), file), sizeof(page));
+    assert_int_equal(fclose(file), 0);
+    assert_int_equal(page[0],
+                     5); /* an inner page of a table, whose cells are a page's number and a key */
+    const long cell = page[16] << 8 | page[17]; /* the third of them */
+    const char key = (char)(page[cell + 4] ^ 0x40);
+    overwrite(*state, "a.db", 4096 + cell + 4, &key, 1);
+    lite_expect(*state, "a.db", "SELECT count(*) FROM t", "5000");
+    expect_survey_error(*state, "a.db", NSM_E_CORRUPT, "table t: ");
+    expect_survey_error(*state, "a.db", NSM_E_CORRUPT, ".recover");
+    struct lite lite; /* another table of the file is none the worse for it */
+    struct nsm_source source;
+    lite_open(&lite, *state, "a.db", "whole", NULL);
+    assert_ok(lite_survey(&lite, &source, 0, 0));
+    lite_release_source(&source);
+    lite_close(&lite);
+}
+
+/* Rows that break a constraint are no damage. */
+static void broken_constraints_are_no_damage(void **state)
+{
+    lite_exec(
+        *state, "a.db",
+        "CREATE TABLE t (a INT NOT NULL, b INT CHECK (b > 0), c TEXT UNIQUE);"
+        "PRAGMA ignore_check_constraints = ON; INSERT INTO t VALUES (1, -1, 'x'), (2, 2, 'y');"
+        "PRAGMA writable_schema = ON; UPDATE sqlite_schema SET sql ="
+        " replace(sql, 'b INT CHECK', 'b INT NOT NULL CHECK') WHERE name = 't'");
+    assert_ok(copy(*state, NULL, NSM_IF_EXISTS_FAIL));
+    expect_same(*state, "SELECT a || b || c FROM t ORDER BY a");
+}
+
 static void a_destination_needs_its_folder(void **state)
 {
     struct lite from;
@@ -471,6 +515,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_file_that_we_made_is_in_one_piece, setup, teardown),
         cmocka_unit_test_setup_teardown(files_that_are_no_database, setup, teardown),
         cmocka_unit_test_setup_teardown(damage_is_named, setup, teardown),
+        cmocka_unit_test_setup_teardown(damage_that_reading_passes_over_is_named, setup, teardown),
+        cmocka_unit_test_setup_teardown(broken_constraints_are_no_damage, setup, teardown),
         cmocka_unit_test_setup_teardown(a_destination_needs_its_folder, setup, teardown),
         cmocka_unit_test_setup_teardown(a_cut_definition_is_refused, setup, teardown),
     };
