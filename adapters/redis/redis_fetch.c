@@ -7,7 +7,7 @@
 #include "migrate/base/alloc.h"
 #include "migrate/base/parse.h"
 
-/* Of a string that is guessed to be one, at most. */
+/* Of a key whose kind is guessed, at most. */
 #define MAX_GUESS_BYTES ((size_t)16 << 10)
 
 static struct nsm_str key_of(const struct nsm_redis_slot *slot)
@@ -110,13 +110,17 @@ static void queue_value(struct nsm_redis_reader *reader, const struct nsm_redis_
     }
 }
 
-/* The largest string that is worth a guess: a batch of them is no more than four of its size. */
-static size_t max_guess_bytes(const struct nsm_redis_reader *reader)
+size_t nsm_redis_max_guess_bytes(const struct nsm_redis_reader *reader)
 {
     const struct nsm_read_request *const request = reader->base.request;
     const size_t n_share = request->batch_bytes / (request->batch_records / 4 + 1);
     const size_t n_least = n_share < request->batch_bytes ? n_share : request->batch_bytes;
     return n_least < MAX_GUESS_BYTES ? n_least : MAX_GUESS_BYTES;
+}
+
+static bool is_guessed_string(const struct nsm_redis_slot *slot)
+{
+    return slot->is_guessed && slot->kind == NSM_KIND_STRING;
 }
 
 /* One byte more than a small string has. */
@@ -126,7 +130,7 @@ static void queue_guess(struct nsm_redis_reader *reader, const struct nsm_redis_
     nsm_redis_arg_cstr(reader->conn, "GETRANGE");
     nsm_redis_arg(reader->conn, key_of(slot));
     nsm_redis_arg_cstr(reader->conn, "0");
-    nsm_redis_arg_i64(reader->conn, (int64_t)max_guess_bytes(reader));
+    nsm_redis_arg_i64(reader->conn, (int64_t)nsm_redis_max_guess_bytes(reader));
 }
 
 void nsm_redis_fetch_queue(struct nsm_redis_reader *reader, const struct nsm_redis_slot *slot)
@@ -134,7 +138,7 @@ void nsm_redis_fetch_queue(struct nsm_redis_reader *reader, const struct nsm_red
     if (slot->is_gone)
         return;
     nsm_redis_expiry_queue(reader, key_of(slot));
-    if (slot->is_guessed)
+    if (is_guessed_string(slot))
         queue_guess(reader, slot);
     else
         queue_value(reader, slot);
@@ -291,8 +295,16 @@ struct nsm_error *nsm_redis_stream_add(struct nsm_batch *batch,
 
 /* ---- taking ---- */
 
+/* Whether a guessed key is of another kind after all, or one that is read piece by piece. */
+static bool is_miss(const struct nsm_redis_slot *slot, const struct nsm_redis_reply *value)
+{
+    const bool has_pieces = slot->kind == NSM_KIND_LIST || slot->kind == NSM_KIND_STREAM;
+    return slot->is_guessed && (nsm_redis_reply_is_error(value, "WRONGTYPE") ||
+                                (has_pieces && value->n_elements > NSM_REDIS_BULK_ITEMS));
+}
+
 static struct nsm_error *take_stream(struct nsm_redis_reader *reader, struct nsm_context *ctx,
-                                     const struct nsm_redis_slot *slot, struct nsm_batch *batch,
+                                     struct nsm_redis_slot *slot, struct nsm_batch *batch,
                                      bool *ret_is_gone)
 {
     const bool is_verify = reader->base.request->flags & NSM_READ_VERIFY;
@@ -307,6 +319,9 @@ static struct nsm_error *take_stream(struct nsm_redis_reader *reader, struct nsm
         *ret_is_gone = true;
         return NULL;
     }
+    slot->is_missed = is_miss(slot, entries);
+    if (slot->is_missed)
+        return NULL;
     if (info->type != NSM_REDIS_ARRAY)
         return nsm_redis_reply_error(info, "XINFO STREAM", key_of(slot));
     if (groups->type != NSM_REDIS_ARRAY)
@@ -352,7 +367,7 @@ static const char *command_of(enum nsm_kind kind)
 }
 
 static struct nsm_error *take_value(struct nsm_redis_reader *reader, struct nsm_context *ctx,
-                                    const struct nsm_redis_slot *slot, struct nsm_batch *batch,
+                                    struct nsm_redis_slot *slot, struct nsm_batch *batch,
                                     bool *ret_is_gone)
 {
     if (slot->kind == NSM_KIND_STREAM)
@@ -364,6 +379,9 @@ static struct nsm_error *take_value(struct nsm_redis_reader *reader, struct nsm_
         *ret_is_gone = true;
         return NULL;
     }
+    slot->is_missed = is_miss(slot, reply);
+    if (slot->is_missed)
+        return NULL;
     const bool is_array = slot->kind != NSM_KIND_STRING && slot->kind != NSM_KIND_DUMP;
     if (reply->type != (is_array ? NSM_REDIS_ARRAY : NSM_REDIS_STRING))
         return nsm_redis_reply_error(reply, command_of(slot->kind), key_of(slot));
@@ -392,14 +410,11 @@ static struct nsm_error *take_guess(struct nsm_redis_reader *reader, struct nsm_
         return NULL;
     }
     slot->is_missed = reply->type != NSM_REDIS_STRING || reply->str.len == 0 ||
-                      reply->str.len > max_guess_bytes(reader);
-    if (slot->is_missed) {
-        nsm_redis_guess_learn(reader->list->guesses, slot->shape, NSM_KIND_DUMP);
+                      reply->str.len > nsm_redis_max_guess_bytes(reader);
+    if (slot->is_missed)
         return NULL;
-    }
     const struct nsm_redis_items items = {reply, 1};
     nsm_redis_record_add(batch, NSM_KIND_STRING, &items, 1);
-    reader->guess_bytes = (reader->guess_bytes * 15 + reply->str.len) / 16;
     return NULL;
 }
 
@@ -422,17 +437,22 @@ struct nsm_error *nsm_redis_fetch_take(struct nsm_redis_reader *reader, struct n
     int64_t expires_at_ms = NSM_NO_EXPIRY;
     bool is_expired = false;
     NSM_TRY(nsm_redis_expiry_take(reader, ctx, key_of(slot), &expires_at_ms, &is_expired));
-    if (slot->is_guessed)
+    if (is_guessed_string(slot))
         NSM_TRY(take_guess(reader, ctx, slot, batch, is_expired));
     else
         NSM_TRY(take_value(reader, ctx, slot, batch, &slot->is_gone));
     batch->n_vanished += slot->is_gone;
+    if (slot->is_missed)
+        nsm_redis_guess_learn(reader->list->guesses, slot->shape, NSM_KIND_DUMP);
     if (slot->is_gone || slot->is_missed)
         return NULL;
     struct nsm_record *const record = &batch->records[batch->n_records - 1];
     learn(reader, slot, record);
     record->key = nsm_batch_copy(batch, key_of(slot));
     record->expires_at_ms = expires_at_ms;
+    const uint64_t n_bytes_before = batch->n_bytes;
     nsm_batch_account(batch);
+    if (slot->is_guessed)
+        reader->guess_bytes = (reader->guess_bytes * 15 + batch->n_bytes - n_bytes_before) / 16;
     return NULL;
 }

@@ -63,6 +63,14 @@ void nsm_redis_guess_learn(struct nsm_redis_guesses *guesses, uint8_t shape, enu
         atomic_store_explicit(&guesses->shapes[shape], learned, memory_order_relaxed);
 }
 
+void nsm_redis_guess_measured(struct nsm_redis_guesses *guesses, uint64_t n_bytes)
+{
+    uint64_t largest = atomic_load_explicit(&guesses->largest_bytes, memory_order_relaxed);
+    while (n_bytes > largest &&
+           !atomic_compare_exchange_weak(&guesses->largest_bytes, &largest, n_bytes))
+        ;
+}
+
 bool nsm_redis_kind_parse(struct nsm_str type, enum nsm_kind *ret)
 {
     enum nsm_kind kind;

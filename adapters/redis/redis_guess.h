@@ -17,6 +17,9 @@
 /* Zeroed: nothing is known. */
 struct nsm_redis_guesses {
     _Atomic uint16_t shapes[NSM_REDIS_SHAPES];
+    _Atomic uint64_t largest_bytes; /* of the keys that were probed */
+    bool
+        is_largest_of_all; /* every key of the list was read by this process; set between its readers */
 };
 
 /* The look of a key: words of it that hold digits all look alike. */
@@ -26,6 +29,8 @@ uint8_t nsm_redis_shape(struct nsm_str key);
 enum nsm_kind nsm_redis_guess(const struct nsm_redis_guesses *guesses, uint8_t shape);
 /* A key of that shape was of that kind; NSM_KIND_DUMP: of none that can be guessed. */
 void nsm_redis_guess_learn(struct nsm_redis_guesses *guesses, uint8_t shape, enum nsm_kind kind);
+
+void nsm_redis_guess_measured(struct nsm_redis_guesses *guesses, uint64_t n_bytes);
 
 /* What TYPE answers. False for what is no type of record: a module's, or "none". */
 bool nsm_redis_kind_parse(struct nsm_str type, enum nsm_kind *ret);

@@ -68,12 +68,25 @@ static void queue_probe(struct nsm_redis_reader *reader, const struct nsm_redis_
     NSM_REDIS_COMMAND(reader->conn, "MEMORY", NSM_STR_LIT("USAGE"), key);
 }
 
-/* Whether the key is taken for a small string. */
+/* Of collections nothing but the whole can be asked for: they are guessed where a copy just read them all, and none was large. */
+static bool may_guess(const struct nsm_redis_reader *reader, enum nsm_kind kind)
+{
+    const struct nsm_redis_guesses *const guesses = reader->list->guesses;
+    if (kind == NSM_KIND_STRING)
+        return true;
+    return kind != NSM_KIND_DUMP && reader->base.request->flags & NSM_READ_VERIFY &&
+           !is_dump(reader) && guesses->is_largest_of_all &&
+           atomic_load_explicit(&guesses->largest_bytes, memory_order_relaxed) <=
+               nsm_redis_max_guess_bytes(reader);
+}
+
+/* Whether the key is taken for a small one of a kind. */
 static bool guess(const struct nsm_redis_reader *reader, struct nsm_redis_slot *slot)
 {
-    if (nsm_redis_guess(reader->list->guesses, slot->shape) != NSM_KIND_STRING)
+    const enum nsm_kind kind = nsm_redis_guess(reader->list->guesses, slot->shape);
+    if (!may_guess(reader, kind))
         return false;
-    slot->kind = NSM_KIND_STRING;
+    slot->kind = kind;
     slot->is_guessed = true;
     slot->n_bytes = reader->guess_bytes;
     return true;
@@ -161,6 +174,7 @@ static struct nsm_error *take_probe(struct nsm_redis_reader *reader, struct nsm_
         slot->n_bytes = (uint64_t)usage->integer;
     else
         return nsm_redis_reply_error(usage, "MEMORY USAGE", nsm_buf_view(&slot->key));
+    nsm_redis_guess_measured(reader->list->guesses, slot->n_bytes);
     if (!slot->is_gone)
         judge(reader, slot);
     return NULL;

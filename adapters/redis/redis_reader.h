@@ -92,6 +92,8 @@ void nsm_redis_reader_close(struct nsm_reader *base);
 
 /* ---- redis_fetch.c: one key as one record ---- */
 
+/* The largest key that is worth a guess: a batch of them is no more than four of its size. */
+size_t nsm_redis_max_guess_bytes(const struct nsm_redis_reader *reader);
 /* Queues what fetches a key's value and expiry. */
 void nsm_redis_fetch_queue(struct nsm_redis_reader *reader, const struct nsm_redis_slot *slot);
 /* Takes the replies; adds a record to the batch, or counts the key as vanished, or says in

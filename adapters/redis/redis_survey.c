@@ -342,6 +342,7 @@ static struct nsm_error *complete_listing(struct survey *survey, struct listing 
     struct nsm_redis_source *const state = source->state;
     struct nsm_redis_list *const list = &state->lists[listing->object];
     list->n_keys = listing->info.n_keys;
+    list->is_fresh = !listing->is_whole;
     if (!is_counted_only)
         list->path = nsm_arena_strdup(&state->arena, listing->path);
     struct nsm_object *const object = &source->census.objects[listing->object];
@@ -415,6 +416,7 @@ static bool reuse_source_lists(struct nsm_source *source)
         source->census.objects[index].n_records = census->objects[index].n_records;
         source->census.objects[index].n_bytes = census->objects[index].n_bytes;
         source->census.objects[index].is_exact = census->objects[index].is_exact;
+        from->lists[index].guesses->is_largest_of_all = from->lists[index].is_fresh;
         state->lists[index] = (struct nsm_redis_list){
             .path = nsm_arena_strdup(&state->arena, from->lists[index].path),
             .n_keys = from->lists[index].n_keys,

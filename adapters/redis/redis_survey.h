@@ -19,6 +19,7 @@ struct nsm_redis_list {
      * source, used to read what was written from it. */
     size_t n_replaced;
     struct nsm_str replacement;
+    bool is_fresh;                     /* made by this process, not taken from an earlier run */
     struct nsm_redis_guesses *guesses; /* what is known of the types; of both sides of a copy */
 };
 

@@ -4,7 +4,7 @@
  * which records differ.
  *
  * What is compared is what the destination's reader gives, in the lane of the copy; keys that were copied as DUMP payloads are compared
- * by their contents, because a payload depends on the server's hash seed and settings.
+ * by their contents, because a payload depends on the server's hash seed and settings: the parts that hold such keys are read again.
  */
 #include "migrate/base/alloc.h"
 #include "migrate/engine/side.h"
@@ -117,7 +117,32 @@ enum sides {
     SIDES_SOURCE = 1 << 0,
     SIDES_DESTINATION = 1 << 1,
     SIDES_BOTH = SIDES_SOURCE | SIDES_DESTINATION,
+    SIDES_UNDIGESTED = 1 << 2, /* of the source, the parts that have no digest of what was copied */
 };
+
+/* Whether the digest of what was copied is one of all its records, in the form in which they are found again. */
+static bool is_digested(const struct nsm_ns *ns, const struct nsm_checkpoint *checkpoint)
+{
+    return ns->lane != NSM_LANE_REDIS_DUMP || checkpoint->digest.n_records == checkpoint->n_records;
+}
+
+static bool is_part_digested(const struct nsm_ns *ns, size_t part)
+{
+    const struct nsm_ledger_parts *const parts = &ns->parts;
+    return parts->n_parts == ns->source.census.n_parts &&
+           nsm_str_equals(parts->parts[part].range, ns->source.census.parts[part].range) &&
+           is_digested(ns, &parts->parts[part].checkpoint);
+}
+
+static size_t drop_digested(const struct nsm_ns *ns, struct nsm_job *jobs, size_t n_jobs)
+{
+    size_t n = 0;
+    for (size_t at = 0; at < n_jobs; at++) {
+        if (!is_part_digested(ns, jobs[at].index))
+            jobs[n++] = jobs[at];
+    }
+    return n;
+}
 
 static void add_jobs(struct nsm_job *jobs, size_t *n, const struct nsm_census *census,
                      struct nsm_budget *budget, size_t first_index)
@@ -141,8 +166,10 @@ static struct nsm_error *read_sides(struct verify *verify, struct nsm_context *c
     NSM_CLEANUP(nsm_freep)
     struct nsm_job *jobs = nsm_xcalloc(source->n_parts + written->n_parts + 1, sizeof(*jobs));
     size_t n = 0;
-    if (sides & SIDES_SOURCE)
+    if (sides & (SIDES_SOURCE | SIDES_UNDIGESTED))
         add_jobs(jobs, &n, source, &ns->source_store->budget, 0);
+    if (sides & SIDES_UNDIGESTED)
+        n = drop_digested(ns, jobs, n);
     if (sides & SIDES_DESTINATION)
         add_jobs(jobs, &n, written, &ns->destination_store->budget, source->n_parts);
     NSM_CLEANUP(nsm_context_freep) struct nsm_context *jobs_ctx = nsm_context_new(ctx);
@@ -246,6 +273,8 @@ static void expect_what_was_copied(struct verify *verify)
 {
     const struct nsm_ns *const ns = verify->ns;
     for (size_t at = 0; at < ns->parts.n_parts; at++) {
+        if (!is_digested(ns, &ns->parts.parts[at].checkpoint))
+            continue;
         const size_t target = nsm_layout_target_object(&ns->stage, ns->object_of_part[at]);
         nsm_digest_merge(&verify->of_source[target], &ns->parts.parts[at].checkpoint.digest);
     }
@@ -280,10 +309,14 @@ static struct nsm_error *compare_sides(struct verify *verify, struct nsm_context
     struct nsm_ns *const ns = verify->ns;
     if (is_by_key(verify, flags))
         return compare_by_key(verify, ctx, flags);
-    const bool is_digested = (flags & NSM_VERIFY_AFTER_COPY) && ns->lane != NSM_LANE_REDIS_DUMP;
-    if (is_digested)
+    enum sides sides = SIDES_BOTH;
+    if (flags & NSM_VERIFY_AFTER_COPY) {
         expect_what_was_copied(verify);
-    NSM_TRY(read_sides(verify, ctx, is_digested ? SIDES_DESTINATION : SIDES_BOTH));
+        sides = SIDES_DESTINATION;
+        if (ns->lane == NSM_LANE_REDIS_DUMP)
+            sides |= SIDES_UNDIGESTED;
+    }
+    NSM_TRY(read_sides(verify, ctx, sides));
     uint64_t n_records = 0;
     for (size_t at = 0; at < ns->destination.target.n_objects; at++)
         n_records += verify->of_destination[at].n_records;

@@ -154,6 +154,39 @@ static void test_guessed_keys_may_be_gone(void **state)
     assert_true(nsm_digest_equals(&source, &written));
 }
 
+/* Collections are guessed right after a copy only; the digests are the same as without. */
+static void test_guessed_collections_have_the_same_digest(void **state)
+{
+    struct redis_world *const world = *state;
+    redis_do(world->from_client, "EVAL %s 0",
+             "for n = 0, 2999 do "
+             "local key = 'p:' .. n "
+             "if n % 100 ~= 99 then redis.call('RPUSH', key, n, '', 'x') "
+             "elseif n % 400 == 99 then for i = 1, 1100 do redis.call('RPUSH', key, '') end "
+             "elseif n % 400 == 199 then redis.call('XADD', key, n .. '-1', 'f', n) "
+             "elseif n % 400 == 299 then redis.call('ZADD', key, n / 8, 'x') "
+             "else redis.call('SET', key, '') end "
+             "end return 0");
+    struct drive drive = {
+        .from = world->from,
+        .to = world->to,
+        .selection = prefix_p,
+        .lane = NSM_LANE_REDIS_DUMP,
+    };
+    run_drive(&drive, world->ctx);
+    assert_int_equal(drive.n_records, 3000);
+    struct nsm_digest asked[2];
+    struct nsm_digest guessed[2];
+    drive.is_ours = true;
+    assert_null(drive_verify(&drive, world->ctx, 0, &asked[0], &asked[1]));
+    assert_null(drive_verify(&drive, world->ctx, NSM_SURVEY_SAME_KEYS, &guessed[0], &guessed[1]));
+    for (size_t side = 0; side < 2; side++) {
+        assert_true(nsm_digest_equals(&asked[side], &asked[0]));
+        assert_true(nsm_digest_equals(&guessed[side], &asked[0]));
+        assert_int_equal(guessed[side].n_records, 3000);
+    }
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, redis_world_set_up, redis_world_tear_down)
 
 int main(void)
@@ -165,6 +198,7 @@ int main(void)
         TEST(test_dump_lane_survives_surprises),
         TEST(test_record_lane_survives_surprises),
         TEST(test_guessed_keys_may_be_gone),
+        TEST(test_guessed_collections_have_the_same_digest),
     };
     return cmocka_run_group_tests(tests, redis_world_start, redis_world_stop);
 }

@@ -113,3 +113,12 @@ expect_exit 0 "$NSMIGRATE" run merge.yaml
 same_contents x: x:
 same_contents session: session:
 expect_same 1 "$(redis-cli -p "$b" -n 3 EXISTS u/new)" "a key of others after merge"
+
+# Plain strings are read once at the source: verify takes the digest of what was copied.
+redis-cli -p "$a" EVAL "for i = 1, 3000 do redis.call('SET', 'plain:' .. i, i) end" 0 >/dev/null
+redis-cli -p "$a" CONFIG RESETSTAT >/dev/null
+sed -e '/^name:/s/redis/plain/' -e '/- {name:/d' plan.yaml >plain.yaml
+echo '  - {name: plain, source: {backend: a, prefix: "plain:"}, destination: {backend: b}}' >>plain.yaml
+expect_exit 0 "$NSMIGRATE" run plain.yaml
+expect_same 3000 "$(redis-cli -p "$a" INFO commandstats | sed -n 's/^cmdstat_getrange:calls=\([0-9]*\),.*/\1/p')" "strings read at the source"
+expect_same 3000 "$(redis-cli -p "$b" -n 3 EVAL "return #redis.call('KEYS', 'plain:*')" 0)" "plain strings"
