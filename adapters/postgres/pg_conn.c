@@ -8,10 +8,13 @@
 #include "adapters/postgres/pg_conn.h"
 
 #include <errno.h>
+#include <linux/sockios.h>
 #include <poll.h>
+#include <sys/ioctl.h>
 #include <time.h>
 
 #include "adapters/postgres/pg_error.h"
+#include "adapters/postgres/pg_silence.h"
 #include "migrate/base/alloc.h"
 #include "migrate/base/clock.h"
 #include "migrate/base/parse.h"
@@ -27,7 +30,10 @@ static const char session_settings[] =
     "SET idle_in_transaction_session_timeout = 0; SET row_security = off; "
     "SET standard_conforming_strings = on; SET client_min_messages = error; "
     "SET lc_monetary = 'C'; SET default_transaction_isolation = 'read committed'; "
-    "SET synchronize_seqscans = off; SET xmloption = content; SET jit = off";
+    "SET synchronize_seqscans = off; SET xmloption = content; SET jit = off; "
+    "SET tcp_keepalives_idle = 60; SET tcp_keepalives_interval = 20; SET tcp_keepalives_count = 6; "
+    "SELECT pid, extract(epoch FROM backend_start) FROM pg_catalog.pg_stat_activity "
+    "WHERE pid = pg_catalog.pg_backend_pid()";
 
 /* ---- the url ---- */
 
@@ -74,8 +80,12 @@ static struct nsm_error *check_ports(const char *ports)
     return NULL;
 }
 
-static struct nsm_error *read_timeout(struct nsm_pg_backend *backend)
+static struct nsm_error *read_timeouts(struct nsm_pg_backend *backend)
 {
+    backend->timeout_ns =
+        (int64_t)nsm_settings_u64(backend->base.settings, "timeout") * NSM_NS_PER_MS;
+    if (backend->timeout_ns == 0)
+        return nsm_error_new(NSM_E_INVALID, "timeout must be more than zero");
     const char *const text = option_value(backend->options, "connect_timeout");
     uint64_t seconds = DEFAULT_CONNECT_TIMEOUT_S;
     if (text && (!nsm_parse_u64(nsm_str_of(text), &seconds) || seconds > 86400))
@@ -103,7 +113,7 @@ struct nsm_error *nsm_pg_backend_open(struct nsm_pg_backend *backend)
     const char *const database = option_value(options, "dbname");
     struct nsm_error *error = check_ports(port ? port : "");
     if (!error)
-        error = read_timeout(backend);
+        error = read_timeouts(backend);
     if (error) {
         PQconninfoFree(NSM_STEAL(backend->options));
         return error;
@@ -130,6 +140,7 @@ void nsm_pg_backend_close(struct nsm_pg_backend *backend)
         close_conn(conn);
     }
     close_conn(backend->snapshot_conn);
+    nsm_pg_orphans_free(backend->orphans);
     free(backend->snapshot_id);
     free(backend->place);
     PQconninfoFree(backend->options);
@@ -183,7 +194,7 @@ static struct timespec realtime_in(int64_t ns)
  * thread of its own, which is waited for only as long as a cancelled task may take. */
 static void cancel_statement(struct nsm_pg_conn *conn)
 {
-    if (PQtransactionStatus(conn->pq) != PQTRANS_ACTIVE)
+    if (conn->is_silent || PQtransactionStatus(conn->pq) != PQTRANS_ACTIVE)
         return;
     PGcancel *const cancel = PQgetCancel(conn->pq);
     if (!cancel)
@@ -226,22 +237,43 @@ static void take_notice(void *arg, const PGresult *result)
         conn->is_broken = true;
 }
 
+struct parameters {
+    const char *keywords[64], *values[64];
+    size_t n;
+};
+
+static void add_parameter(struct parameters *parameters, const char *keyword, const char *value)
+{
+    if (parameters->n + 1 >= NSM_COUNT_OF(parameters->keywords))
+        return;
+    parameters->keywords[parameters->n] = keyword;
+    parameters->values[parameters->n++] = value;
+}
+
+/* A peer that is gone is noticed by the kernel, also while nothing is asked; what url says goes before. */
 static PGconn *start(const struct nsm_pg_backend *backend)
 {
-    const char *keywords[64];
-    const char *values[64];
-    size_t n = 0;
+    static const char *const defaults[][2] = {
+        {"keepalives_idle", "30"},
+        {"keepalives_interval", "10"},
+        {"keepalives_count", "3"},
+    };
+    struct parameters parameters = {0};
+    char user_timeout[24];
+    snprintf(user_timeout, sizeof(user_timeout), "%lld",
+             (long long)(backend->timeout_ns / NSM_NS_PER_MS));
     for (const PQconninfoOption *option = backend->options; option->keyword; option++) {
-        if (!option->val || !*option->val || n + 3 > NSM_COUNT_OF(keywords))
-            continue;
-        keywords[n] = option->keyword;
-        values[n++] = option->val;
+        if (option->val && *option->val)
+            add_parameter(&parameters, option->keyword, option->val);
     }
-    keywords[n] = "fallback_application_name";
-    values[n++] = "nsmigrate";
-    keywords[n] = NULL;
-    values[n] = NULL;
-    return PQconnectStartParams(keywords, values, 0);
+    for (size_t i = 0; i < NSM_COUNT_OF(defaults); i++) {
+        if (!option_value(backend->options, defaults[i][0]))
+            add_parameter(&parameters, defaults[i][0], defaults[i][1]);
+    }
+    if (!option_value(backend->options, "tcp_user_timeout"))
+        add_parameter(&parameters, "tcp_user_timeout", user_timeout);
+    add_parameter(&parameters, "fallback_application_name", "nsmigrate");
+    return PQconnectStartParams(parameters.keywords, parameters.values, 0);
 }
 
 /* One step of the wait for a connection: the socket may change with each poll. */
@@ -279,10 +311,12 @@ static struct nsm_error *connect_poll(struct nsm_pg_conn *conn, struct nsm_conte
 
 NSM_DEFINE_CLEANUP(struct nsm_pg_conn, close_conn)
 
-static struct nsm_error *connect_new(struct nsm_pg_backend *backend, struct nsm_context *ctx,
-                                     struct nsm_pg_conn **ret)
+static struct nsm_error *take_results(struct nsm_pg_conn *conn, struct nsm_context *ctx,
+                                      PGresult **ret_last);
+
+static struct nsm_error *connect_bare(struct nsm_pg_backend *backend, struct nsm_context *ctx,
+                                      struct nsm_pg_conn *conn)
 {
-    struct nsm_pg_conn *conn NSM_CLEANUP(close_connp) = nsm_xcalloc(1, sizeof(*conn));
     conn->backend = backend;
     conn->pq = start(backend);
     if (!conn->pq)
@@ -293,12 +327,47 @@ static struct nsm_error *connect_new(struct nsm_pg_backend *backend, struct nsm_
     if (PQsetnonblocking(conn->pq, 1) != 0)
         return nsm_pg_lost_error(conn->pq);
     (void)PQsetErrorVerbosity(conn->pq, PQERRORS_DEFAULT);
+    snprintf(conn->pid, sizeof(conn->pid), "%d", PQbackendPID(conn->pq));
+    return NULL;
+}
+
+/* The process is asked for, since behind a pooler it is another than libpq knows. */
+static struct nsm_error *set_up_session(struct nsm_pg_conn *conn, struct nsm_context *ctx)
+{
+    PGresult *result NSM_CLEANUP(nsm_pg_resultp) = NULL;
+    NSM_TRY(nsm_pg_send(conn, ctx, session_settings));
+    NSM_TRY(take_results(conn, ctx, &result));
+    if (PQntuples(result) == 1) {
+        snprintf(conn->pid, sizeof(conn->pid), "%s", PQgetvalue(result, 0, 0));
+        snprintf(conn->start, sizeof(conn->start), "%s", PQgetvalue(result, 0, 1));
+    }
+    return NULL;
+}
+
+static struct nsm_error *connect_new(struct nsm_pg_backend *backend, struct nsm_context *ctx,
+                                     struct nsm_pg_conn **ret)
+{
+    struct nsm_pg_conn *conn NSM_CLEANUP(close_connp) = nsm_xcalloc(1, sizeof(*conn));
+    NSM_TRY(connect_bare(backend, ctx, conn));
     if (PQserverVersion(conn->pq) < 120000)
         return nsm_error_new(NSM_E_UNSUPPORTED,
                              "%s runs PostgreSQL %d: version 12 or newer is needed", backend->place,
                              PQserverVersion(conn->pq) / 10000);
-    NSM_TRY_WRAP(nsm_pg_exec(conn, ctx, session_settings), "set up the session on %s",
-                 backend->place);
+    NSM_TRY_WRAP(set_up_session(conn, ctx), "set up the session on %s", backend->place);
+    *ret = NSM_STEAL(conn);
+    return NULL;
+}
+
+struct nsm_error *nsm_pg_connect_probe(struct nsm_pg_backend *backend, struct nsm_context *ctx,
+                                       struct nsm_pg_conn **ret, char *ret_state)
+{
+    struct nsm_pg_conn *conn NSM_CLEANUP(close_connp) = nsm_xcalloc(1, sizeof(*conn));
+    conn->is_probe = true;
+    struct nsm_error *const error = connect_bare(backend, ctx, conn);
+    if (error) {
+        nsm_pg_connect_state(conn->pq, ret_state);
+        return error;
+    }
     *ret = NSM_STEAL(conn);
     return NULL;
 }
@@ -325,12 +394,9 @@ static struct nsm_pg_conn *pop_idle(struct nsm_pg_backend *backend)
     return conn;
 }
 
-struct nsm_error *nsm_pg_acquire(struct nsm_pg_backend *backend, struct nsm_context *ctx,
-                                 struct nsm_pg_conn **ret)
+static struct nsm_error *acquire_any(struct nsm_pg_backend *backend, struct nsm_context *ctx,
+                                     struct nsm_pg_conn **ret)
 {
-    struct nsm_error *const ended = nsm_context_error(ctx);
-    if (ended)
-        return ended;
     for (struct nsm_pg_conn *conn = pop_idle(backend); conn; conn = pop_idle(backend)) {
         if (nsm_pg_is_alive(conn)) {
             *ret = conn;
@@ -341,14 +407,30 @@ struct nsm_error *nsm_pg_acquire(struct nsm_pg_backend *backend, struct nsm_cont
     return connect_new(backend, ctx, ret);
 }
 
+struct nsm_error *nsm_pg_acquire(struct nsm_pg_backend *backend, struct nsm_context *ctx,
+                                 struct nsm_pg_conn **ret)
+{
+    struct nsm_error *const ended = nsm_context_error(ctx);
+    if (ended)
+        return ended;
+    struct nsm_pg_conn *conn NSM_CLEANUP(nsm_pg_releasep) = NULL;
+    NSM_TRY(acquire_any(backend, ctx, &conn));
+    NSM_TRY_WRAP(nsm_pg_orphans_end(conn, ctx), "end a session that was lost on %s",
+                 backend->place);
+    *ret = NSM_STEAL(conn);
+    return NULL;
+}
+
 void nsm_pg_release(struct nsm_pg_conn *conn)
 {
     if (!conn)
         return;
     struct nsm_pg_backend *const backend = conn->backend;
-    if (conn->is_broken || PQstatus(conn->pq) != CONNECTION_OK ||
+    if (conn->is_broken || conn->is_probe || PQstatus(conn->pq) != CONNECTION_OK ||
         PQtransactionStatus(conn->pq) != PQTRANS_IDLE) {
         cancel_statement(conn);
+        if (conn->is_broken || PQstatus(conn->pq) != CONNECTION_OK)
+            nsm_pg_orphan_add(conn);
         close_conn(conn);
         return;
     }
@@ -360,9 +442,35 @@ void nsm_pg_release(struct nsm_pg_conn *conn)
 
 /* ---- statements ---- */
 
+/* Bytes that the other end has not acknowledged: while they become fewer, something moves. */
+static int n_unacknowledged(const struct nsm_pg_conn *conn)
+{
+    int n = 0;
+    (void)ioctl(PQsocket(conn->pq), SIOCOUTQ, &n);
+    return n;
+}
+
+static struct nsm_error *wait_watchfully(struct nsm_pg_conn *conn, struct nsm_context *ctx,
+                                         short events)
+{
+    for (;;) {
+        const int n_before = n_unacknowledged(conn);
+        struct nsm_error *const error =
+            nsm_wait_fd(ctx, PQsocket(conn->pq), events, conn->backend->timeout_ns, NULL);
+        if (!error || !nsm_error_is(error, NSM_E_TIMEOUT) || nsm_context_is_canceled(ctx))
+            return error;
+        nsm_error_free(error);
+        struct nsm_error *const verdict =
+            n_unacknowledged(conn) == n_before ? nsm_pg_judge_silence(conn, ctx, events) : NULL;
+        conn->is_silent = verdict && nsm_code_is_retryable(nsm_error_code(verdict));
+        if (verdict)
+            return verdict;
+    }
+}
+
 struct nsm_error *nsm_pg_wait(struct nsm_pg_conn *conn, struct nsm_context *ctx, short events)
 {
-    struct nsm_error *const error = nsm_wait_fd(ctx, PQsocket(conn->pq), events, NSM_NEVER, NULL);
+    struct nsm_error *const error = wait_watchfully(conn, ctx, events);
     if (!error)
         return NULL;
     cancel_statement(conn);

@@ -22,19 +22,24 @@ struct nsm_pg_conn {
     struct nsm_pg_backend *backend;
     struct nsm_pg_conn *next; /* in the pool */
     bool is_broken;           /* closed when released */
+    bool is_silent;           /* judged lost: there is nobody to be told to cancel */
+    bool is_probe; /* asks after another connection: never idle, and its silence is the end */
+    char pid[12],
+        start[32]; /* our session on the server: its process and since when, "" while unknown */
 };
 
 struct nsm_pg_backend {
     struct nsm_backend base;
     pthread_mutex_t mutex; /* guards what follows up to the next comment */
     struct nsm_pg_conn *idle;
+    struct nsm_pg_orphan *orphans;     /* pg_silence.h */
     struct nsm_pg_conn *snapshot_conn; /* holds the exported snapshot's transaction open */
     char *snapshot_id;
     uint64_t snapshot_number; /* counts the snapshots: a restarted server uses its ids again */
     /* immutable after open */
     PQconninfoOption *options; /* the url, parsed */
     char *place;               /* "host:port/database", for messages */
-    int64_t connect_timeout_ns;
+    int64_t connect_timeout_ns, timeout_ns;
 };
 
 static inline void nsm_pg_resultp(PGresult **at)
@@ -52,6 +57,11 @@ struct nsm_error *nsm_pg_acquire(struct nsm_pg_backend *backend, struct nsm_cont
 /* Gives it back; one that is in a transaction or broken is closed, its statement cancelled. */
 void nsm_pg_release(struct nsm_pg_conn *conn);
 NSM_DEFINE_CLEANUP(struct nsm_pg_conn, nsm_pg_release)
+
+/* A new connection, without our session settings, to ask after another. `ret_state` takes 6 bytes: the
+ * SQLSTATE with which the server refused it, or "". */
+struct nsm_error *nsm_pg_connect_probe(struct nsm_pg_backend *backend, struct nsm_context *ctx,
+                                       struct nsm_pg_conn **ret, char *ret_state) NSM_MUST_USE;
 
 /* Whether the server still holds the other end, as far as that can be told without asking it. */
 bool nsm_pg_is_alive(struct nsm_pg_conn *conn);
@@ -80,7 +90,8 @@ struct nsm_error *nsm_pg_next_result(struct nsm_pg_conn *conn, struct nsm_contex
 /* Takes all results; the error of the first that failed. */
 struct nsm_error *nsm_pg_finish_results(struct nsm_pg_conn *conn, struct nsm_context *ctx)
     NSM_MUST_USE;
-/* Waits for the socket. When the context ends, the statement is cancelled. */
+/* Waits for the socket, with an eye on a server that says nothing (pg_silence.h). When the context ends,
+ * the statement is cancelled. */
 struct nsm_error *nsm_pg_wait(struct nsm_pg_conn *conn, struct nsm_context *ctx, short events)
     NSM_MUST_USE;
 /* Sends all that libpq has buffered. */

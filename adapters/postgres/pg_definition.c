@@ -11,6 +11,7 @@
 #include "adapters/postgres/pg_snapshot.h"
 #include "adapters/postgres/pg_text.h"
 #include "migrate/base/alloc.h"
+#include "migrate/base/clock.h"
 
 /* Parameters that are given otherwise, or that are secret. */
 static bool is_left_out(const char *keyword)
@@ -105,13 +106,20 @@ struct nsm_error *nsm_pg_dump(struct nsm_context *ctx, const struct nsm_pg_dump_
     struct nsm_buf conninfo NSM_CLEANUP(nsm_buf_release) = NSM_BUF_TEXT;
     write_conninfo(request->conn, &conninfo);
     nsm_pg_args_add(&args, "--dbname=%s", conninfo.ptr);
-    nsm_pg_args_add(&env, "PGAPPNAME=nsmigrate");
+    const struct nsm_pg_watch watch = {
+        .backend = request->conn->backend,
+        .application_name = nsm_arena_printf(&arena, "nsmigrate dump %016llx",
+                                             (unsigned long long)nsm_random_below(UINT64_MAX)),
+    };
+    nsm_pg_args_add(&env, "PGAPPNAME=%s", watch.application_name);
+    nsm_pg_args_add(&env, "PGCONNECT_TIMEOUT=%lld",
+                    (long long)(watch.backend->connect_timeout_ns / NSM_NS_PER_S));
     nsm_pg_args_add(&env, "LC_ALL=C");
     const char *const password = PQpass(request->conn->pq);
     if (password && *password)
         nsm_pg_args_add(&env, "PGPASSWORD=%s", password);
     struct nsm_buf out NSM_CLEANUP(nsm_buf_release) = NSM_BUF_TEXT;
-    struct nsm_error *const error = nsm_pg_run(ctx, &args, &env, &out);
+    struct nsm_error *const error = nsm_pg_run(ctx, &args, &env, &watch, &out);
     if (error) {
         (void)unlink(path);
         return error;
@@ -165,6 +173,6 @@ struct nsm_error *nsm_pg_restore_script(struct nsm_context *ctx,
     nsm_pg_args_add(&args, "%s", request->archive);
     nsm_pg_args_add(&env, "LC_ALL=C");
     struct nsm_buf text NSM_CLEANUP(nsm_buf_release) = NSM_BUF_TEXT;
-    NSM_TRY(nsm_pg_run(ctx, &args, &env, &text));
+    NSM_TRY(nsm_pg_run(ctx, &args, &env, NULL, &text));
     return nsm_pg_script_parse(arena, nsm_arena_copy(arena, nsm_buf_view(&text)), ret);
 }

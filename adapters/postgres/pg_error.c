@@ -221,3 +221,10 @@ struct nsm_error *nsm_pg_connect_error(const PGconn *pq, const char *place)
 {
     return nsm_pg_connect_text_error(PQerrorMessage(pq), place);
 }
+
+void nsm_pg_connect_state(const PGconn *pq, char *ret_state)
+{
+    ret_state[0] = '\0';
+    if (pq)
+        (void)find_state(PQerrorMessage(pq), ret_state);
+}

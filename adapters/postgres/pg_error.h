@@ -28,6 +28,10 @@ struct nsm_error *nsm_pg_connect_error(const PGconn *pq, const char *place) NSM_
 /* The same from the text, for tests. */
 struct nsm_error *nsm_pg_connect_text_error(const char *text, const char *place) NSM_MUST_USE;
 
+/* The SQLSTATE with which the server refused a connection, to `ret_state` of 6 bytes; "" when it said
+ * nothing. Verbose as above. */
+void nsm_pg_connect_state(const PGconn *pq, char *ret_state);
+
 /* Whether a result failed with this SQLSTATE. */
 bool nsm_pg_has_state(const PGresult *result, const char *sqlstate);
 

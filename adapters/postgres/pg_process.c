@@ -14,6 +14,7 @@
 #include <sys/wait.h>
 
 #include "adapters/postgres/pg_error.h"
+#include "adapters/postgres/pg_silence.h"
 #include "migrate/base/alloc.h"
 #include "migrate/base/clock.h"
 #include "migrate/base/parse.h"
@@ -111,6 +112,9 @@ struct run {
     pid_t pid; /* 0: none, or reaped */
     int pid_fd, out_fd, err_fd;
     struct nsm_buf err;
+    const struct nsm_pg_watch *watch;
+    int64_t watched_ns; /* when it was last seen at work */
+    uint64_t ticks;     /* of processor time that it had used by then */
 };
 
 static void close_fd(int *fd)
@@ -236,6 +240,39 @@ static struct nsm_error *drain(int *fd, struct nsm_buf *out, bool is_bounded_by_
     return nsm_buf_error(out);
 }
 
+/* Of a process' /proc/PID/stat: its name may hold anything, but not the last parenthesis. */
+static uint64_t processor_ticks(pid_t pid)
+{
+    char path[64];
+    char text[1024] = "";
+    snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+    const int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return 0;
+    const ssize_t n = read(fd, text, sizeof(text) - 1);
+    close(fd);
+    const char *const rest = n > 0 ? strrchr(text, ')') : NULL;
+    unsigned long long user = 0;
+    unsigned long long system = 0;
+    if (rest && sscanf(rest, ") %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %llu %llu", &user,
+                       &system) != 2)
+        return 0;
+    return user + system;
+}
+
+/* A program of which nothing is heard works, or waits for the server: then the server must be at work for it. */
+static struct nsm_error *look_after(struct run *run, struct nsm_context *ctx)
+{
+    if (!run->watch || nsm_now_ns() - run->watched_ns < run->watch->backend->timeout_ns)
+        return NULL;
+    const uint64_t ticks = processor_ticks(run->pid);
+    if (ticks == run->ticks)
+        NSM_TRY(nsm_pg_judge_sessions(run->watch->backend, ctx, run->watch->application_name));
+    run->ticks = ticks;
+    run->watched_ns = nsm_now_ns();
+    return NULL;
+}
+
 /* The context's wait takes one descriptor: wait for the one that says most (stdout, then stderr,
  * then the process), and look at the others each time. A child that fills the other pipe meanwhile
  * is not stuck for longer than the step. */
@@ -245,7 +282,7 @@ static struct nsm_error *wait_step(struct run *run, struct nsm_context *ctx)
     struct nsm_error *const error = nsm_wait_fd(ctx, fd, POLLIN, 20 * NSM_NS_PER_MS, NULL);
     if (error && nsm_error_is(error, NSM_E_TIMEOUT) && !nsm_context_is_canceled(ctx)) {
         nsm_error_free(error);
-        return NULL;
+        return look_after(run, ctx);
     }
     return error;
 }
@@ -299,13 +336,16 @@ static struct nsm_error *failure(const char *program, const struct nsm_buf *err,
 }
 
 struct nsm_error *nsm_pg_run(struct nsm_context *ctx, const struct nsm_pg_args *args,
-                             const struct nsm_pg_args *env, struct nsm_buf *out)
+                             const struct nsm_pg_args *env, const struct nsm_pg_watch *watch,
+                             struct nsm_buf *out)
 {
     struct run run NSM_CLEANUP(run_release) = {
         .pid_fd = -1,
         .out_fd = -1,
         .err_fd = -1,
         .err = NSM_BUF_INIT(MAX_STDERR),
+        .watch = watch,
+        .watched_ns = nsm_now_ns(),
     };
     NSM_TRY(start(&run, args, env));
     NSM_TRY(drain_both(&run, ctx, out));

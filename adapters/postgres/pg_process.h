@@ -25,9 +25,17 @@ void nsm_pg_args_release(struct nsm_pg_args *args);
 struct nsm_error *nsm_pg_find_program(struct nsm_arena *arena, const char *name,
                                       const char **ret_path) NSM_MUST_USE;
 
+/* Whose sessions a program works with: when it rests for `timeout`, the server is asked (pg_silence.h). */
+struct nsm_pg_watch {
+    struct nsm_pg_backend *backend;
+    const char *application_name; /* no other session's */
+};
+
 /* Runs args->items[0]. `env` (may be NULL) holds NAME=value entries that are added to our own
- * environment. What it writes to stdout is appended to `out`. */
+ * environment. What it writes to stdout is appended to `out`. `watch` is NULL for a program that needs no
+ * server. */
 struct nsm_error *nsm_pg_run(struct nsm_context *ctx, const struct nsm_pg_args *args,
-                             const struct nsm_pg_args *env, struct nsm_buf *out) NSM_MUST_USE;
+                             const struct nsm_pg_args *env, const struct nsm_pg_watch *watch,
+                             struct nsm_buf *out) NSM_MUST_USE;
 
 #endif

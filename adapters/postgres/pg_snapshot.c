@@ -34,7 +34,7 @@ struct nsm_error *nsm_pg_wait_for_statistics(struct nsm_pg_backend *pg, struct n
     static const char sql[] =
         "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database()"
         " AND pid <> pg_backend_pid() AND backend_type = 'client backend'"
-        " AND application_name <> 'nsmigrate'"
+        " AND application_name NOT LIKE 'nsmigrate%'"
         " AND (state_change IS NULL OR state_change > clock_timestamp() - interval '11 s'))";
     PGresult *result NSM_CLEANUP(nsm_pg_resultp) = NULL;
     struct nsm_pg_conn *conn NSM_CLEANUP(nsm_pg_releasep) = NULL;

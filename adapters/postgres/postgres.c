@@ -20,6 +20,13 @@ static const struct nsm_option backend_options[] = {
         .help = "postgresql://user@host:port/database?sslmode=require, or key=value pairs as libpq "
                 "takes them",
     },
+    {
+        .key = "timeout",
+        .type = NSM_OPTION_DURATION,
+        .default_text = "60s",
+        .help = "how long the server may stay silent before it is asked, by another connection, "
+                "whether it is at work for us; if not, the connection counts as lost",
+    },
     {0},
 };
 

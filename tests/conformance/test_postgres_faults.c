@@ -182,11 +182,11 @@ static int64_t watch_end(struct watcher *watcher)
 #define CANCEL_LIMIT_NS (1000 * NSM_NS_PER_MS)
 
 /* Statements of ours that are at work. */
-#define OURS(condition)                                                                \
-    "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE application_name = 'nsmigrate'" \
+#define OURS(condition)                                                                    \
+    "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE application_name LIKE 'nsmigrate%'" \
     " AND state = 'active' AND " condition ")"
-#define NONE_OF_OURS                                                                       \
-    "SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE application_name = 'nsmigrate'" \
+#define NONE_OF_OURS                                                                           \
+    "SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE application_name LIKE 'nsmigrate%'" \
     " AND state = 'active')"
 
 /* ---- cancellation ---- */

@@ -1,38 +1,14 @@
 # Killed at any moment, again and again, also in the middle of what an earlier run left, and stopped in between; then one run to
 # the end: the destination is the source, by each store's own client, and nothing of ours is left there.
 #
-# The moments are pseudo-random from a seed, which is printed when the test fails; NSM_SEED sets another.
+# The moments are pseudo-random from a seed: see faults.sh.
 # shellcheck source=tests/support/lib.sh
 . "$NSM_SOURCE_DIR/tests/support/lib.sh"
 # shellcheck source=tests/support/servers.sh
 . "$NSM_SOURCE_DIR/tests/support/servers.sh"
+# shellcheck source=tests/support/faults.sh
+. "$NSM_SOURCE_DIR/tests/support/faults.sh"
 cd "$tmp"
-
-seed=${NSM_SEED:-20260117}
-state=$seed
-tell_seed() {
-    [ "$status" = 0 ] || echo "NSM_SEED=$seed" >&2
-}
-at_end="$at_end tell_seed"
-
-# random BOUND: $random, from 0 to BOUND - 1
-random() {
-    state=$(((state * 1103515245 + 12345) % 2147483648))
-    random=$((state / 65536 % $1))
-}
-
-# plan NAME SOURCE DESTINATION NAMESPACE...
-plan() {
-    name=$1
-    {
-        printf 'version: 1\nname: %s\nworkers: 4\nbatch: {records: 100}\nbackends:\n' "$1"
-        printf '  a: {%s}\n  b: {%s}\nnamespaces:\n' "$2" "$3"
-        shift 3
-        for namespace in "$@"; do
-            printf '  - {%s}\n' "$namespace"
-        done
-    } >"$name.yaml"
-}
 
 # A whole run's time in milliseconds, to which moments are chosen: $run_ms
 measure() {
@@ -82,14 +58,7 @@ survives() {
         $4 || fail "$1: not the same, round $round: see above"
     done
     [ "$n_killed" -gt 0 ] || fail "$1: no run was killed on its way"
-    [ -z "${NSM_VERBOSE:-}" ] ||
-        echo "$1: a run takes $run_ms ms; $n_killed killed, $n_stopped stopped, $n_done done before" >&2
-}
-
-# same WANTED FOUND: two files, of which the first is not empty
-same() {
-    [ -s "$1" ] || { echo "nothing to compare" >&2; return 1; }
-    cmp -s "$1" "$2" || { diff "$1" "$2" | head -n 6 >&2; return 1; }
+    tell "$1: a run takes $run_ms ms; $n_killed killed, $n_stopped stopped, $n_done done before"
 }
 
 # ---- Postgres to Postgres ----
