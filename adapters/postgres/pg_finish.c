@@ -41,7 +41,7 @@ struct planning {
     const struct nsm_pg_destination *state;
     struct nsm_finish_plan *plan;
     size_t cap_steps;
-    struct nsm_pg_definition definition;
+    const struct nsm_pg_definition *definition;
 };
 
 static struct nsm_finish_step *add_step(struct planning *planning, unsigned phase, size_t object,
@@ -70,7 +70,7 @@ static struct nsm_finish_step *add_step(struct planning *planning, unsigned phas
 static const char *item_key(const struct planning *planning, const struct nsm_pg_item *item)
 {
     size_t n_before = 0;
-    for (const struct nsm_pg_item *at = planning->definition.after.items; at < item; at++)
+    for (const struct nsm_pg_item *at = planning->definition->after.items; at < item; at++)
         n_before += strcmp(at->title, item->title) == 0;
     return nsm_arena_printf(&planning->plan->arena, "%zu %s", n_before, item->title);
 }
@@ -79,10 +79,10 @@ static const char *item_key(const struct planning *planning, const struct nsm_pg
 static size_t object_of_table(const struct planning *planning, uint64_t dump_id)
 {
     const struct nsm_pg_item *table = NULL;
-    for (size_t i = 0; i < planning->definition.before.n_items && !table; i++) {
-        if (planning->definition.before.items[i].dump_id == dump_id &&
-            strcmp(planning->definition.before.items[i].type, "TABLE") == 0)
-            table = &planning->definition.before.items[i];
+    for (size_t i = 0; i < planning->definition->before.n_items && !table; i++) {
+        if (planning->definition->before.items[i].dump_id == dump_id &&
+            strcmp(planning->definition->before.items[i].type, "TABLE") == 0)
+            table = &planning->definition->before.items[i];
     }
     for (size_t i = 0; table && i < planning->state->n_tables; i++) {
         const struct nsm_pg_target *const target = &planning->state->tables[i];
@@ -131,12 +131,12 @@ static void add_index_step(struct planning *planning, const struct nsm_pg_item *
 static void add_sequential_step(struct planning *planning, unsigned phase, const char *text)
 {
     struct nsm_arena *const arena = &planning->plan->arena;
-    const size_t n_all = planning->definition.after.n_items;
+    const size_t n_all = planning->definition->after.n_items;
     struct nsm_pg_item *const items = nsm_arena_calloc(arena, n_all, sizeof(*items));
     const char **const keys = nsm_arena_calloc(arena, n_all, sizeof(*keys));
     size_t n = 0;
     for (size_t i = 0; i < n_all; i++) {
-        const struct nsm_pg_item *const item = &planning->definition.after.items[i];
+        const struct nsm_pg_item *const item = &planning->definition->after.items[i];
         if (phase_of(item) != phase || item->is_left_out)
             continue;
         keys[n] = item_key(planning, item);
@@ -178,8 +178,8 @@ static void add_matviews(struct planning *planning)
         nsm_arena_calloc(arena, source->n_matviews, sizeof(*matviews));
     bool *const is_found = nsm_arena_calloc(arena, source->n_matviews, sizeof(bool));
     size_t n = 0;
-    for (size_t i = 0; i < planning->definition.before.n_items; i++) {
-        const struct nsm_pg_item *const item = &planning->definition.before.items[i];
+    for (size_t i = 0; i < planning->definition->before.n_items; i++) {
+        const struct nsm_pg_item *const item = &planning->definition->before.items[i];
         for (size_t k = 0; k < source->n_matviews; k++) {
             if (is_found[k] || strcmp(item->type, "MATERIALIZED VIEW") != 0 ||
                 !nsm_pg_item_is_named(item, source->matviews[k].name))
@@ -201,10 +201,9 @@ static void add_matviews(struct planning *planning)
 static struct nsm_error *plan_definition(struct planning *planning, struct nsm_context *ctx,
                                          const char *archive)
 {
-    NSM_TRY(nsm_pg_definition_load(planning->destination, ctx, archive, &planning->plan->arena,
-                                   &planning->definition));
-    for (size_t i = 0; i < planning->definition.after.n_items; i++) {
-        const struct nsm_pg_item *const item = &planning->definition.after.items[i];
+    NSM_TRY(nsm_pg_definition_load(planning->destination, ctx, archive, &planning->definition));
+    for (size_t i = 0; i < planning->definition->after.n_items; i++) {
+        const struct nsm_pg_item *const item = &planning->definition->after.items[i];
         if (phase_of(item) == 0 && !item->is_left_out)
             add_index_step(planning, item);
     }

@@ -209,11 +209,10 @@ static void mark(const struct nsm_pg_destination *state, struct nsm_pg_item *ite
         item->is_left_out = is_orphan(item, marks);
 }
 
-struct nsm_error *nsm_pg_definition_load(const struct nsm_destination *destination,
-                                         struct nsm_context *ctx, const char *archive,
-                                         struct nsm_arena *arena, struct nsm_pg_definition *ret)
+static struct nsm_error *load(const struct nsm_pg_destination *state, struct nsm_context *ctx,
+                              const char *archive, struct nsm_arena *arena,
+                              struct nsm_pg_definition *ret)
 {
-    const struct nsm_pg_destination *const state = destination->state;
     struct nsm_pg_restore_request request = {
         .archive = archive,
         .section = "pre-data",
@@ -236,5 +235,32 @@ struct nsm_error *nsm_pg_definition_load(const struct nsm_destination *destinati
         mark(state, &ret->before.items[i], &marks);
     for (size_t i = 0; i < ret->after.n_items; i++)
         mark(state, &ret->after.items[i], &marks);
+    return NULL;
+}
+
+void nsm_pg_definition_forget(const struct nsm_destination *destination)
+{
+    struct nsm_pg_destination *const state = destination->state;
+    state->definition = NULL;
+    state->definition_archive = NULL;
+    nsm_arena_release(&state->definition_arena);
+    state->definition_arena = NSM_ARENA_INIT;
+}
+
+struct nsm_error *nsm_pg_definition_load(const struct nsm_destination *destination,
+                                         struct nsm_context *ctx, const char *archive,
+                                         const struct nsm_pg_definition **ret)
+{
+    struct nsm_pg_destination *const state = destination->state;
+    if (!state->definition || strcmp(state->definition_archive, archive) != 0) {
+        nsm_pg_definition_forget(destination);
+        struct nsm_arena *const arena = &state->definition_arena;
+        struct nsm_pg_definition *const definition =
+            nsm_arena_calloc(arena, 1, sizeof(*definition));
+        NSM_TRY(load(state, ctx, archive, arena, definition));
+        state->definition = definition;
+        state->definition_archive = nsm_arena_strdup(arena, archive);
+    }
+    *ret = state->definition;
     return NULL;
 }

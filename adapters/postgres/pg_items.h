@@ -17,13 +17,14 @@ struct nsm_error *nsm_pg_run_item(struct nsm_pg_conn *conn, struct nsm_context *
 
 /* The items of both sections, in their order; those that are not to be run are marked: tables that stood
  * there before and are kept, what is about them, and the ties of partitions to parents that were not
- * selected. All lies in the arena. */
+ * selected. It stays with the destination, as a pg_restore costs more than many a small table, until another
+ * archive is loaded or it is forgotten. */
 struct nsm_pg_definition {
     struct nsm_pg_script before, after; /* the rows */
 };
 struct nsm_error *nsm_pg_definition_load(const struct nsm_destination *destination,
                                          struct nsm_context *ctx, const char *archive,
-                                         struct nsm_arena *arena, struct nsm_pg_definition *ret)
-    NSM_MUST_USE;
+                                         const struct nsm_pg_definition **ret) NSM_MUST_USE;
+void nsm_pg_definition_forget(const struct nsm_destination *destination);
 
 #endif

@@ -130,9 +130,9 @@ static struct nsm_error *make_schemas(const struct preparation *preparation)
 }
 
 static struct nsm_error *load(const struct preparation *preparation, const char *archive,
-                              struct nsm_arena *arena, struct nsm_pg_definition *ret)
+                              const struct nsm_pg_definition **ret)
 {
-    return nsm_pg_definition_load(preparation->destination, preparation->ctx, archive, arena, ret);
+    return nsm_pg_definition_load(preparation->destination, preparation->ctx, archive, ret);
 }
 
 /* The tables under their final names: those of the census, and the partitioned ones over them. */
@@ -188,13 +188,12 @@ static struct nsm_error *take_checks_off(const struct preparation *preparation)
 
 static struct nsm_error *make_defined(const struct preparation *preparation, const char *archive)
 {
-    struct nsm_arena arena NSM_CLEANUP(nsm_arena_release) = NSM_ARENA_INIT;
-    struct nsm_pg_definition definition = {0};
-    NSM_TRY(load(preparation, archive, &arena, &definition));
+    const struct nsm_pg_definition *definition = NULL;
+    NSM_TRY(load(preparation, archive, &definition));
     NSM_TRY(make_schemas(preparation));
-    NSM_TRY(run_script(preparation, &definition.before));
+    NSM_TRY(run_script(preparation, &definition->before));
     NSM_TRY(take_checks_off(preparation));
-    return rehearse(preparation, &definition.after);
+    return rehearse(preparation, &definition->after);
 }
 
 /* ---- a rename ---- */
@@ -316,16 +315,15 @@ static struct nsm_error *settle(const struct preparation *preparation, bool is_s
  */
 static struct nsm_error *make_templates(const struct preparation *preparation)
 {
-    struct nsm_arena arena NSM_CLEANUP(nsm_arena_release) = NSM_ARENA_INIT;
-    struct nsm_pg_definition definition = {0};
-    NSM_TRY(load(preparation, preparation->destination->definition, &arena, &definition));
+    const struct nsm_pg_definition *definition = NULL;
+    NSM_TRY(load(preparation, preparation->destination->definition, &definition));
     bool is_standing = false;
     NSM_TRY(has_schema(preparation, preparation->from_schema, &is_standing));
     if (is_standing)
         NSM_TRY(rename_schema(preparation, preparation->from_schema, ASIDE_SCHEMA));
     NSM_TRY(make_schema(preparation, preparation->from_schema));
-    NSM_TRY(run_script(preparation, &definition.before));
-    NSM_TRY(run_script(preparation, &definition.after));
+    NSM_TRY(run_script(preparation, &definition->before));
+    NSM_TRY(run_script(preparation, &definition->after));
     NSM_TRY(rename_tables(preparation));
     NSM_TRY(settle(preparation, is_standing));
     return note_template(preparation, "");
@@ -495,6 +493,7 @@ static struct nsm_error *replace_templates(const struct preparation *preparation
 {
     struct nsm_arena arena NSM_CLEANUP(nsm_arena_release) = NSM_ARENA_INIT;
     const char *const path = nsm_pg_renamed_archive(preparation->destination, &arena);
+    nsm_pg_definition_forget(preparation->destination);
     NSM_TRY(dump_templates(preparation, path));
     NSM_TRY(begin(preparation));
     NSM_TRY(drop_templates(preparation));

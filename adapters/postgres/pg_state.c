@@ -5,6 +5,7 @@
 #include "adapters/postgres/pg_target.h"
 
 #include "adapters/postgres/pg_error.h"
+#include "adapters/postgres/pg_items.h"
 #include "adapters/postgres/pg_text.h"
 #include "migrate/base/alloc.h"
 #include "migrate/base/parse.h"
@@ -287,5 +288,6 @@ struct nsm_error *nsm_pg_complete(struct nsm_destination *destination, struct ns
     NSM_TRY(nsm_pg_exec(conn, ctx, "COMMIT"));
     struct nsm_arena arena NSM_CLEANUP(nsm_arena_release) = NSM_ARENA_INIT;
     (void)unlink(nsm_pg_renamed_archive(destination, &arena));
+    nsm_pg_definition_forget(destination);
     return NULL;
 }

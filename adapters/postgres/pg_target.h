@@ -17,6 +17,8 @@
 
 #include "adapters/postgres/pg_source.h"
 
+struct nsm_pg_definition;
+
 /* One per object of the target. */
 struct nsm_pg_target {
     struct nsm_pg_name from; /* the shape's */
@@ -41,6 +43,10 @@ struct nsm_pg_destination {
     const char *to_schema;
     bool renames_table;
     const char *identity; /* of server and database */
+    /* the definition that was loaded last (pg_items.h); NULL: none */
+    struct nsm_arena definition_arena;
+    struct nsm_pg_definition *definition;
+    const char *definition_archive;
 };
 
 /* The adapter's operations on destinations. */
