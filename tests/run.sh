@@ -3,8 +3,9 @@
 # that the tests start themselves, and ends non-zero when anything fails.
 #
 #   sh tests/run.sh          build with gcc, all tests
-#   sh tests/run.sh --ci     besides: formatting, spelling, clang without a warning, clang-tidy, all tests under the address and
-#                            undefined-behaviour sanitizers, what has threads under the thread sanitizer, a bounded time of fuzzing
+#   sh tests/run.sh --ci     besides: formatting, spelling, clang without a warning, clang-tidy, a bounded time of fuzzing; the unit,
+#                            conformance and command line tests under the address and undefined-behaviour sanitizers, what has
+#                            threads under the thread sanitizer, and the tests on whole programs and servers without
 set -eu
 cd "$(dirname "$0")/.."
 is_ci=false
@@ -15,6 +16,8 @@ build_packages="gcc cmake make pkg-config libpq-dev libhiredis-dev libyaml-dev l
 libzstd-dev libssl-dev libcmocka-dev"
 test_packages="postgresql-15 postgresql-client-15 postgresql-contrib redis-server redis-tools sqlite3 jq openssl python3 zstd iso-codes tzdata proj-data \
 util-linux procps bsdutils"
+# What the thread sanitizer runs: all that has threads of its own or drives adapters from several.
+threaded='test_group|test_context|test_board|test_ledger$|test_conformance|test_engine_faults|cli_test_(run|failure|signals)'
 ci_packages="clang clang-format clang-tidy libclang-rt-14-dev codespell shellcheck git"
 
 install() {
@@ -92,9 +95,13 @@ if $is_ci; then
     build build-asan -DCMAKE_C_COMPILER=clang -DCMAKE_C_FLAGS=-O1 -DCMAKE_BUILD_TYPE=Debug -DNSM_SANITIZE=address,undefined -DNSM_FUZZ=ON
     tidy build-asan
     fuzz build-asan
-    run build-asan
+    run build-asan -L 'unit|cli|fuzz'
     build build-tsan -DCMAKE_C_COMPILER=clang -DCMAKE_C_FLAGS=-O1 -DCMAKE_BUILD_TYPE=Debug -DNSM_SANITIZE=thread
-    run build-tsan
+    run build-tsan -R "$threaded"
 fi
 build build
-run build
+if $is_ci; then
+    run build -L 'integration|faults'
+else
+    run build
+fi

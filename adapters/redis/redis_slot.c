@@ -45,5 +45,5 @@ void nsm_redis_slot_tag(unsigned slot, char out[NSM_REDIS_TAG_BYTES])
         if (crc_of((struct nsm_str){.ptr = out, .len = (size_t)len}) % NSM_REDIS_SLOTS == slot)
             return;
     }
-    assert(!"a slot without a text");
+    assert(0 && "a slot without a text");
 }

@@ -25,7 +25,7 @@ static const struct flag {
     [NSM_FLAG_WORKERS] = {"workers", "N", "tasks at a time, 1 to 1024, instead of the plan's"},
     [NSM_FLAG_ON_ERROR] = {"on-error", "cancel|continue", "what a failure does to the siblings"},
     [NSM_FLAG_FRESH] = {"fresh", NULL, "forget an interrupted run and begin anew"},
-    [NSM_FLAG_DRY_RUN] = {"dry-run", NULL, "change nothing anywhere, only show what would be done"},
+    [NSM_FLAG_DRY_RUN] = {"dry-run", NULL, "change nothing, only show what would be done"},
     [NSM_FLAG_LOAD] = {"load", "PATH", "an adapter in a shared object; may be given again"},
     [NSM_FLAG_JSON] = {"json", NULL, "results as JSON, one object a line, a summary last"},
     [NSM_FLAG_QUIET] = {"quiet", NULL, "no progress and no notices, only errors"},

@@ -8,6 +8,8 @@
 
 pg_bin=$(dirname "$(ls -d /usr/lib/postgresql/*/bin/initdb 2>/dev/null | sort -V | tail -n 1)")
 pg_dirs=
+# The programs themselves, not Debian's wrappers, which take longer to start than most statements to run.
+PATH=$pg_bin:$PATH
 
 stop_servers() {
     for dir in $pg_dirs; do
@@ -66,8 +68,10 @@ sql() {
     sql_url=$1
     shift
     for statement in "$@"; do
-        psql -X -q -A -t -v ON_ERROR_STOP=1 -c "$statement" "$sql_url"
+        shift
+        set -- "$@" -c "$statement"
     done
+    psql -X -q -A -t -v ON_ERROR_STOP=1 "$@" "$sql_url"
 }
 
 # redis_start NAME [OPTION...]: options as redis-server takes them.
