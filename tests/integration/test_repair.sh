@@ -142,7 +142,7 @@ redis-cli -p "$b" FLUSHALL >/dev/null
 plan cross 'name: keys, source: {backend: pg, table: app.pet}, destination: {backend: b, prefix: "p:"}, if_exists: merge' \
     'name: kv, source: {backend: a, prefix: "s:1"}, destination: {backend: other, table: kv.s}' \
     'name: rows, source: {backend: lite, tables: [t]}, destination: {backend: other, schema: lite}'
-redis-cli -p "$b" SET p:anothers 1 >/dev/null
+redis-cli -p "$b" SET p:others 1 >/dev/null
 expect_exit 0 "$NSMIGRATE" run cross.yaml
 redis-cli -p "$b" DEL p:pet:5 >/dev/null
 redis-cli -p "$b" HSET p:pet:6 weight 1 >/dev/null
@@ -154,7 +154,7 @@ expect_exit 0 "$NSMIGRATE" repair cross.yaml --json
 expect_json '[.namespaces[] | [.missing, .extra, .different, .repaired, .left]] == [[1, 0, 1, 2, 0], [1, 1, 1, 3, 0], [0, 0, 1, 1, 0]]'
 expect_exit 0 "$NSMIGRATE" verify cross.yaml
 expect_same 6.60 "$(redis-cli -p "$b" HGET p:pet:6 weight)" "a field"
-expect_same 1 "$(redis-cli -p "$b" GET p:anothers)" "a key of others"
+expect_same 1 "$(redis-cli -p "$b" GET p:others)" "a key of others"
 expect_same "2100-01-01 00:00:00.001" "$(sql "$other" "SELECT expires_at AT TIME ZONE 'UTC' FROM kv.s WHERE key = 's:1'")" "an expiry"
 
 # ---- refused by name: files, a table that is missing, a run that is not finished ----
