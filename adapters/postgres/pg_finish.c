@@ -175,7 +175,7 @@ static void add_matviews(struct planning *planning)
     struct nsm_arena *const arena = &planning->plan->arena;
     const struct nsm_pg_source *const source = planning->destination->source->state;
     const struct nsm_pg_name **const matviews =
-        nsm_arena_calloc(arena, source->n_matviews, sizeof(*matviews));
+        nsm_arena_calloc(arena, source->n_matviews, sizeof(struct nsm_pg_name *));
     bool *const is_found = nsm_arena_calloc(arena, source->n_matviews, sizeof(bool));
     size_t n = 0;
     for (size_t i = 0; i < planning->definition->before.n_items; i++) {

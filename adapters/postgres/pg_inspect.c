@@ -505,6 +505,21 @@ static void inspection_release(struct inspection *inspection)
     nsm_pg_release(inspection->conn);
 }
 
+/* In a transaction of its own, so that all of it is of one moment. */
+static struct nsm_error *inspect_all(struct inspection *inspection, struct nsm_backend *backend,
+                                     struct nsm_destination **destinations, size_t n_destinations)
+{
+    struct nsm_pg_conn *const conn = inspection->conn;
+    NSM_TRY(nsm_pg_exec(conn, inspection->ctx, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"));
+    NSM_TRY(load_catalog(inspection, destinations, n_destinations));
+    NSM_TRY(nsm_pg_state_load(conn, inspection->ctx, backend, &inspection->done));
+    NSM_TRY(load_missing(inspection, destinations, n_destinations));
+    for (size_t i = 0; i < n_destinations; i++)
+        inspect_one(inspection, destinations[i]);
+    NSM_TRY(nsm_pg_border_inspect(conn, inspection->ctx, destinations, n_destinations));
+    return nsm_pg_exec(conn, inspection->ctx, "COMMIT");
+}
+
 struct nsm_error *nsm_pg_inspect(struct nsm_backend *backend, struct nsm_context *ctx,
                                  struct nsm_destination **destinations, size_t n_destinations)
 {
@@ -512,14 +527,7 @@ struct nsm_error *nsm_pg_inspect(struct nsm_backend *backend, struct nsm_context
     NSM_TRY(nsm_pg_acquire((struct nsm_pg_backend *)backend, ctx, &inspection.conn));
     for (size_t i = 0; i < n_destinations; i++)
         NSM_TRY(nsm_pg_name_targets(destinations[i]));
-    NSM_TRY(nsm_pg_exec(inspection.conn, ctx, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"));
-    NSM_TRY(load_catalog(&inspection, destinations, n_destinations));
-    NSM_TRY(nsm_pg_state_load(inspection.conn, ctx, backend, &inspection.done));
-    NSM_TRY(load_missing(&inspection, destinations, n_destinations));
-    for (size_t i = 0; i < n_destinations; i++)
-        inspect_one(&inspection, destinations[i]);
-    NSM_TRY(nsm_pg_border_inspect(inspection.conn, ctx, destinations, n_destinations));
-    NSM_TRY(nsm_pg_exec(inspection.conn, ctx, "COMMIT"));
+    NSM_TRY(inspect_all(&inspection, backend, destinations, n_destinations));
     nsm_pg_find_collisions(destinations, n_destinations);
     return NULL;
 }

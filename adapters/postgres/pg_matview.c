@@ -187,21 +187,26 @@ static struct nsm_error *open_source(struct filling *filling)
     return nsm_pg_begin_read(filling->source, filling->ctx, snapshot.id);
 }
 
+static struct nsm_error *bring_rows(struct filling *filling)
+{
+    bool is_good = false;
+    NSM_TRY(is_same(filling, &is_good));
+    if (is_good)
+        return NULL;
+    NSM_TRY(stage_rows(filling));
+    NSM_TRY(replace_rows(filling));
+    NSM_TRY(is_same(filling, &is_good));
+    return is_good ? NULL
+                   : nsm_error_new(NSM_E_UNSUPPORTED, "the rows are not those of the source");
+}
+
 static struct nsm_error *fill(struct filling *filling)
 {
     struct nsm_buf sql NSM_CLEANUP(nsm_buf_release) = NSM_BUF_TEXT;
-    bool is_good = false;
     nsm_buf_printf(&sql, "BEGIN; REFRESH MATERIALIZED VIEW %s", filling->to.ptr);
     NSM_TRY(exec_buf(filling, &sql));
     NSM_TRY(open_source(filling));
-    NSM_TRY(is_same(filling, &is_good));
-    if (!is_good) {
-        NSM_TRY(stage_rows(filling));
-        NSM_TRY(replace_rows(filling));
-        NSM_TRY(is_same(filling, &is_good));
-    }
-    if (!is_good)
-        return nsm_error_new(NSM_E_UNSUPPORTED, "the rows are not those of the source");
+    NSM_TRY(bring_rows(filling));
     NSM_TRY(nsm_pg_exec(filling->source, filling->ctx, "COMMIT"));
     return nsm_pg_exec(filling->target, filling->ctx, "COMMIT");
 }

@@ -251,13 +251,16 @@ static uint64_t processor_ticks(pid_t pid)
         return 0;
     const ssize_t n = read(fd, text, sizeof(text) - 1);
     close(fd);
-    const char *const rest = n > 0 ? strrchr(text, ')') : NULL;
-    unsigned long long user = 0;
-    unsigned long long system = 0;
-    if (rest && sscanf(rest, ") %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %llu %llu", &user,
-                       &system) != 2)
-        return 0;
-    return user + system;
+    /* After the program's name, which may hold anything, utime and stime are the 12th and 13th field: proc(5). */
+    char *rest = n > 0 ? strrchr(text, ')') : NULL;
+    uint64_t ticks = 0;
+    for (unsigned field = 0; rest && field <= 13; field++) {
+        const char *const word = strsep(&rest, " ");
+        uint64_t value = 0;
+        if (field >= 12 && nsm_parse_u64(nsm_str_of(word), &value))
+            ticks += value;
+    }
+    return ticks;
 }
 
 /* A program of which nothing is heard works, or waits for the server: then the server must be at work for it. */

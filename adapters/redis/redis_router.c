@@ -433,6 +433,7 @@ static struct nsm_error *look_up_slots(struct nsm_redis_router *router, struct n
 struct trip {
     uint32_t target;
     size_t n_hops;
+    int64_t end_ns; /* until then it waits for servers that are not ready */
 };
 
 /* Where `reply` sends it. */
@@ -449,29 +450,35 @@ static struct nsm_error *choose_target(struct nsm_redis_router *router, struct n
     return find_target(router, reply, trip->target, &trip->target);
 }
 
+/* Sends the first unit to where `reply` says, and takes what comes from there. */
+static struct nsm_error *hop(struct nsm_redis_router *router, struct nsm_context *ctx,
+                             struct nsm_arena *arena, struct trip *trip,
+                             const struct nsm_redis_reply **replies)
+{
+    const struct unit *const unit = &router->units[router->first];
+    const struct nsm_redis_reply *const reply = find_detour(replies, unit->n_commands);
+    const enum detour detour = detour_of(reply);
+    router->n_detours++;
+    NSM_TRY(choose_target(router, ctx, reply, trip));
+    NSM_TRY(send_aside(router, ctx, trip->target, detour == DETOUR_ASK));
+    NSM_TRY(receive_unit(router->links[trip->target].side, ctx, arena, unit->n_commands, replies));
+    return detour == DETOUR_MOVED ? look_up_slots(router, ctx, trip->target) : NULL;
+}
+
 /* Sends the first unit to where it is wanted, until it is done or there is no hope: then whoever
  * takes the reply makes an error of it. */
 static struct nsm_error *follow(struct nsm_redis_router *router, struct nsm_context *ctx,
                                 struct nsm_arena *arena, const struct nsm_redis_reply **replies)
 {
     const struct unit *const unit = &router->units[router->first];
-    struct trip trip = {.target = unit->link};
-    int64_t end_ns = 0;
+    struct trip trip = {.target = unit->link, .end_ns = NSM_NEVER};
     for (;;) {
         const struct nsm_redis_reply *const reply = find_detour(replies, unit->n_commands);
-        if (!reply)
+        if (!reply || (detour_of(reply) == DETOUR_LATER && nsm_now_ns() > trip.end_ns))
             return NULL;
-        const enum detour detour = detour_of(reply);
-        end_ns = end_ns ? end_ns : nsm_now_ns() + router->backend->timeout_ns;
-        if (detour == DETOUR_LATER && nsm_now_ns() > end_ns)
-            return NULL;
-        router->n_detours++;
-        NSM_TRY(choose_target(router, ctx, reply, &trip));
-        NSM_TRY(send_aside(router, ctx, trip.target, detour == DETOUR_ASK));
-        NSM_TRY(
-            receive_unit(router->links[trip.target].side, ctx, arena, unit->n_commands, replies));
-        if (detour == DETOUR_MOVED)
-            NSM_TRY(look_up_slots(router, ctx, trip.target));
+        if (trip.end_ns == NSM_NEVER)
+            trip.end_ns = nsm_now_ns() + router->backend->timeout_ns;
+        NSM_TRY(hop(router, ctx, arena, &trip, replies));
     }
 }
 
