@@ -131,7 +131,8 @@ wait_until() {
     done
 }
 
-# takes_signals PID: the program is at work and looks at signals itself. Until then a signal would end it with nothing said.
+# takes_signals PID: the program has begun and looks at SIGTERM itself. Until then that would end it with nothing said, and a shell
+# that is about to become the program blocks signals too.
 takes_signals() {
-    awk '/^SigBlk:/ { blocked = $2 } END { exit blocked !~ /[^0]/ }' "/proc/$1/status"
+    [ "$(cat "/proc/$1/comm")" = "$(basename "$NSMIGRATE")" ] && grep -qE '^SigBlk:.*[4-7c-f][0-9a-f]{3}$' "/proc/$1/status"
 }
