@@ -44,7 +44,7 @@ build() {
     folder=$1
     shift
     echo "==> building $folder"
-    cmake -B "$folder" -DNSM_WERROR=ON "$@" >/dev/null
+    cmake -B "$folder" -DNSM_WERROR=ON -DNSM_TESTS=ON "$@" >/dev/null
     cmake --build "$folder" -j"$jobs" | grep -v '^\[' || true
     cmake --build "$folder" # says what failed, if anything did
 }
@@ -55,7 +55,7 @@ run() {
     shift
     echo "==> testing $folder"
     # Twice the cores: most tests wait for their servers.
-    ctest --test-dir "$folder" --output-on-failure -j$((jobs * 2)) "$@"
+    ctest --test-dir "$folder" --no-tests=error --output-on-failure -j$((jobs * 2)) "$@"
 }
 
 check_text() {

@@ -86,7 +86,8 @@ keep() {
 
 # What runs on this machine, with all arguments, while a plan runs. The first line tells that it has begun.
 watch() {
-    while :; do ps -eo args; done >"$tmp/processes"
+    # The program and its children only: this script names the words to its own tools.
+    while :; do ps -C nsmigrate,pg_dump,pg_restore -o args= || :; done >"$tmp/processes"
 }
 watch &
 watcher=$!
