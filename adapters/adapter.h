@@ -249,8 +249,7 @@ typedef void nsm_checkpoint_fn(void *arg, const struct nsm_checkpoint *checkpoin
 enum nsm_read_flag {
     NSM_READ_VERIFY =
         1
-        << 0, /* records are hashed, not written: what the lane can't carry but the store has (a stream's
-                                 consumer groups) comes as further items, so that it is compared too */
+        << 0, /* records are compared, not written: what a record can't hold is left out, not refused */
 };
 
 struct nsm_read_request {

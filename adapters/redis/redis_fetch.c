@@ -6,6 +6,7 @@
 
 #include "migrate/base/alloc.h"
 #include "migrate/base/parse.h"
+#include "migrate/engine/record/stream.h"
 
 /* Of a key whose kind is guessed, at most. */
 #define MAX_GUESS_BYTES ((size_t)16 << 10)
@@ -44,8 +45,8 @@ static struct nsm_error *receive(struct nsm_redis_reader *reader, struct nsm_con
     return NULL;
 }
 
-static struct nsm_error *take_time(struct nsm_redis_reader *reader, struct nsm_context *ctx,
-                                   int64_t *ret_ms)
+struct nsm_error *nsm_redis_time_take(struct nsm_redis_reader *reader, struct nsm_context *ctx,
+                                      int64_t *ret_ms)
 {
     const struct nsm_redis_reply *time;
     NSM_TRY(receive(reader, ctx, NSM_REDIS_ARRAY, "TIME", &time));
@@ -64,7 +65,7 @@ struct nsm_error *nsm_redis_expiry_take(struct nsm_redis_reader *reader, struct 
 {
     int64_t now_ms = 0;
     if (!has_pexpiretime(reader))
-        NSM_TRY(take_time(reader, ctx, &now_ms));
+        NSM_TRY(nsm_redis_time_take(reader, ctx, &now_ms));
     const struct nsm_redis_reply *reply;
     NSM_TRY(nsm_redis_receive(reader->conn, ctx, &reader->scratch, &reply));
     if (reply->type != NSM_REDIS_INTEGER)
@@ -100,7 +101,6 @@ static void queue_value(struct nsm_redis_reader *reader, const struct nsm_redis_
         return;
     case NSM_KIND_STREAM:
         NSM_REDIS_COMMAND(conn, "XINFO", NSM_STR_LIT("STREAM"), key);
-        NSM_REDIS_COMMAND(conn, "XINFO", NSM_STR_LIT("GROUPS"), key);
         NSM_REDIS_COMMAND(conn, "XRANGE", key, NSM_STR_LIT("-"), NSM_STR_LIT("+"));
         return;
     case NSM_KIND_DUMP:
@@ -146,6 +146,20 @@ void nsm_redis_fetch_queue(struct nsm_redis_reader *reader, const struct nsm_red
 
 /* ---- records ---- */
 
+bool nsm_redis_is_no_such_key(const struct nsm_redis_reply *reply)
+{
+    return reply->type == NSM_REDIS_ERROR &&
+           nsm_str_starts_with(reply->str, NSM_STR_LIT("ERR no such key"));
+}
+
+bool nsm_redis_stream_has_groups(const struct nsm_redis_reply *info)
+{
+    if (info->type != NSM_REDIS_ARRAY)
+        return false;
+    const struct nsm_redis_reply *const groups = nsm_redis_reply_field(info, "groups");
+    return groups && groups->integer > 0;
+}
+
 struct nsm_record *nsm_redis_record_add(struct nsm_batch *batch, enum nsm_kind kind,
                                         const struct nsm_redis_items *pieces, size_t n_pieces)
 {
@@ -177,13 +191,7 @@ struct nsm_error *nsm_redis_scores_mend(struct nsm_batch *batch, struct nsm_reco
     return NULL;
 }
 
-bool nsm_redis_stream_has_groups(const struct nsm_redis_reply *info)
-{
-    const struct nsm_redis_reply *const groups = nsm_redis_reply_field(info, "groups");
-    return groups && groups->integer > 0;
-}
-
-static struct nsm_value number_value(struct nsm_batch *batch, int64_t number)
+struct nsm_value nsm_redis_number(struct nsm_batch *batch, int64_t number)
 {
     char text[24];
     const int len = snprintf(text, sizeof(text), "%lld", (long long)number);
@@ -191,19 +199,6 @@ static struct nsm_value number_value(struct nsm_batch *batch, int64_t number)
         .type = NSM_INT,
         .bytes = nsm_batch_copy(batch, (struct nsm_str){.ptr = text, .len = (size_t)len}),
     };
-}
-
-/* A field of XINFO as an item: an id as bytes, a number, or null where the server has no such
- * thing. */
-static struct nsm_value field_value(struct nsm_batch *batch, const struct nsm_redis_reply *field)
-{
-    if (!field)
-        return (struct nsm_value){.type = NSM_NULL};
-    if (field->type == NSM_REDIS_INTEGER)
-        return number_value(batch, field->integer);
-    if (field->type == NSM_REDIS_STRING)
-        return (struct nsm_value){.type = NSM_BYTES, .bytes = nsm_batch_copy(batch, field->str)};
-    return (struct nsm_value){.type = NSM_NULL};
 }
 
 /* Before Redis 7 a stream counts neither what was added nor the last that was deleted: what it has
@@ -218,10 +213,12 @@ static struct nsm_error *put_stream_head(struct nsm_batch *batch, struct nsm_val
         nsm_redis_reply_field(info, "max-deleted-entry-id");
     if (!last || !length)
         return nsm_error_new(NSM_E_INTERNAL, "XINFO STREAM: the server's answer lacks fields");
-    items[0] = field_value(batch, last);
-    items[1] = number_value(batch, added ? added->integer : length->integer);
-    items[2] = deleted ? field_value(batch, deleted)
-                       : (struct nsm_value){.type = NSM_BYTES, .bytes = NSM_STR_LIT("0-0")};
+    items[0] = (struct nsm_value){.type = NSM_BYTES, .bytes = nsm_batch_copy(batch, last->str)};
+    items[1] = nsm_redis_number(batch, added ? added->integer : length->integer);
+    items[2] = (struct nsm_value){
+        .type = NSM_BYTES,
+        .bytes = deleted ? nsm_batch_copy(batch, deleted->str) : NSM_STR_LIT("0-0"),
+    };
     return NULL;
 }
 
@@ -248,48 +245,33 @@ static struct nsm_value *put_entry(struct nsm_batch *batch, struct nsm_value *at
 {
     const struct nsm_redis_reply *const fields = &entry->elements[1];
     *at++ = (struct nsm_value){.type = NSM_BYTES, .bytes = entry->elements[0].str};
-    *at++ = number_value(batch, (int64_t)fields->n_elements / 2);
+    *at++ = nsm_redis_number(batch, (int64_t)fields->n_elements / 2);
     for (size_t index = 0; index < fields->n_elements; index++)
         *at++ = (struct nsm_value){.type = NSM_BYTES, .bytes = fields->elements[index].str};
     return at;
 }
 
-/* What of a group is compared: DUMP carries it whole. */
-static const char *const group_fields[] = {"name", "consumers", "pending", "last-delivered-id",
-                                           "entries-read"};
-
-static void put_groups(struct nsm_batch *batch, struct nsm_value *at,
-                       const struct nsm_redis_reply *groups)
-{
-    for (size_t index = 0; index < groups->n_elements; index++) {
-        for (size_t field = 0; field < NSM_COUNT_OF(group_fields); field++)
-            *at++ = field_value(
-                batch, nsm_redis_reply_field(&groups->elements[index], group_fields[field]));
-    }
-}
-
 struct nsm_error *nsm_redis_stream_add(struct nsm_batch *batch,
                                        const struct nsm_redis_stream *stream)
 {
-    const size_t n_head = stream->info ? 3 : 0;
-    size_t n_items = n_head;
+    const size_t n_head = stream->info ? NSM_STREAM_HEAD : 0;
+    size_t n_items = n_head + stream->n_groups;
     for (size_t piece = 0; piece < stream->n_entries; piece++) {
         size_t n_piece = 0;
         NSM_TRY(count_entry_items(&stream->entries[piece], &n_piece));
         n_items += n_piece;
     }
-    if (stream->groups)
-        n_items += stream->groups->n_elements * NSM_COUNT_OF(group_fields);
     struct nsm_record *const record = nsm_batch_add(batch, NSM_KIND_STREAM, n_items);
     struct nsm_value *at = record->items + n_head;
     if (stream->info)
         NSM_TRY(put_stream_head(batch, record->items, stream->info));
+    if (stream->n_groups)
+        memcpy(at, stream->groups, stream->n_groups * sizeof(*at));
+    at += stream->n_groups;
     for (size_t piece = 0; piece < stream->n_entries; piece++) {
         for (size_t index = 0; index < stream->entries[piece].n_elements; index++)
             at = put_entry(batch, at, &stream->entries[piece].elements[index]);
     }
-    if (stream->groups)
-        put_groups(batch, at, stream->groups);
     return NULL;
 }
 
@@ -303,46 +285,29 @@ static bool is_miss(const struct nsm_redis_slot *slot, const struct nsm_redis_re
                                 (has_pieces && value->n_elements > NSM_REDIS_BULK_ITEMS));
 }
 
+/* A stream with consumer groups is missed: these are read one by one, as slices are. */
 static struct nsm_error *take_stream(struct nsm_redis_reader *reader, struct nsm_context *ctx,
                                      struct nsm_redis_slot *slot, struct nsm_batch *batch,
                                      bool *ret_is_gone)
 {
-    const bool is_verify = reader->base.request->flags & NSM_READ_VERIFY;
     const struct nsm_redis_reply *info;
-    const struct nsm_redis_reply *groups;
     const struct nsm_redis_reply *entries;
     NSM_TRY(nsm_redis_receive(reader->conn, ctx, &reader->scratch, &info));
-    NSM_TRY(nsm_redis_receive(reader->conn, ctx, &reader->scratch, &groups));
     NSM_TRY(nsm_redis_receive(reader->conn, ctx, &batch->arena, &entries));
-    if (info->type == NSM_REDIS_ERROR &&
-        nsm_str_starts_with(info->str, NSM_STR_LIT("ERR no such key"))) {
+    if (nsm_redis_is_no_such_key(info)) {
         *ret_is_gone = true;
         return NULL;
     }
-    slot->is_missed = is_miss(slot, entries);
+    slot->is_missed = is_miss(slot, entries) || nsm_redis_stream_has_groups(info);
     if (slot->is_missed)
         return NULL;
     if (info->type != NSM_REDIS_ARRAY)
         return nsm_redis_reply_error(info, "XINFO STREAM", key_of(slot));
-    if (groups->type != NSM_REDIS_ARRAY)
-        return nsm_redis_reply_error(groups, "XINFO GROUPS", key_of(slot));
     if (entries->type != NSM_REDIS_ARRAY)
         return nsm_redis_reply_error(entries, "XRANGE", key_of(slot));
-    if (groups->n_elements && !is_verify) {
-        struct nsm_buf name NSM_CLEANUP(nsm_buf_release) = NSM_BUF_TEXT;
-        nsm_redis_key_write(key_of(slot), &name);
-        return nsm_error_new(NSM_E_UNSUPPORTED,
-                             "stream %s has consumer groups, which lane record can't carry; copy "
-                             "it from Redis to Redis, or destroy the groups first",
-                             name.ptr);
-    }
     const struct nsm_redis_items items = {entries->elements, entries->n_elements};
-    return nsm_redis_stream_add(batch, &(const struct nsm_redis_stream){
-                                           .info = info,
-                                           .entries = &items,
-                                           .n_entries = 1,
-                                           .groups = is_verify ? groups : NULL,
-                                       });
+    return nsm_redis_stream_add(
+        batch, &(const struct nsm_redis_stream){.info = info, .entries = &items, .n_entries = 1});
 }
 
 static const char *command_of(enum nsm_kind kind)

@@ -186,7 +186,7 @@ static const char *measure_command(enum nsm_kind kind)
 {
     if (kind == NSM_KIND_STRING)
         return "STRLEN";
-    return kind == NSM_KIND_LIST ? "LLEN" : "XLEN";
+    return kind == NSM_KIND_LIST ? "LLEN" : "XINFO STREAM";
 }
 
 static void queue_measures(struct nsm_redis_reader *reader)
@@ -195,10 +195,39 @@ static void queue_measures(struct nsm_redis_reader *reader)
         struct nsm_redis_slot *const slot = slot_at(reader, reader->n_fetching + index);
         if (slot->measure != NSM_REDIS_MEASURE_WANTED)
             continue;
-        nsm_redis_command(reader->conn, measure_command(slot->kind), 1,
-                          &(const struct nsm_str){.ptr = slot->key.ptr, .len = slot->key.len});
+        const struct nsm_str key = nsm_buf_view(&slot->key);
+        if (slot->kind == NSM_KIND_STREAM)
+            NSM_REDIS_COMMAND(reader->conn, "XINFO", NSM_STR_LIT("STREAM"), key);
+        else
+            nsm_redis_command(reader->conn, measure_command(slot->kind), 1, &key);
         slot->measure = NSM_REDIS_MEASURE_ASKED;
     }
+}
+
+/* A stream with consumer groups is read piece by piece, whatever its length. */
+static struct nsm_error *judge_stream(struct nsm_redis_slot *slot,
+                                      const struct nsm_redis_reply *info)
+{
+    if (nsm_redis_is_no_such_key(info))
+        return NULL; /* which fetching it will find */
+    const struct nsm_redis_reply *const length =
+        info->type == NSM_REDIS_ARRAY ? nsm_redis_reply_field(info, "length") : NULL;
+    if (!length || length->type != NSM_REDIS_INTEGER)
+        return nsm_redis_reply_error(info, "XINFO STREAM", nsm_buf_view(&slot->key));
+    slot->is_sliced = length->integer > NSM_REDIS_BULK_ITEMS || nsm_redis_stream_has_groups(info);
+    return NULL;
+}
+
+static struct nsm_error *judge_length(const struct nsm_redis_reader *reader,
+                                      struct nsm_redis_slot *slot,
+                                      const struct nsm_redis_reply *length)
+{
+    if (length->type != NSM_REDIS_INTEGER)
+        return nsm_redis_reply_error(length, measure_command(slot->kind), nsm_buf_view(&slot->key));
+    const uint64_t most =
+        slot->kind == NSM_KIND_STRING ? reader->base.request->batch_bytes : NSM_REDIS_BULK_ITEMS;
+    slot->is_sliced = (uint64_t)length->integer > most;
+    return NULL;
 }
 
 static struct nsm_error *take_measures(struct nsm_redis_reader *reader, struct nsm_context *ctx)
@@ -208,15 +237,11 @@ static struct nsm_error *take_measures(struct nsm_redis_reader *reader, struct n
         if (slot->measure != NSM_REDIS_MEASURE_ASKED)
             continue;
         nsm_arena_clear(&reader->scratch);
-        const struct nsm_redis_reply *length;
-        NSM_TRY(nsm_redis_receive(reader->conn, ctx, &reader->scratch, &length));
-        if (length->type != NSM_REDIS_INTEGER)
-            return nsm_redis_reply_error(length, measure_command(slot->kind),
-                                         nsm_buf_view(&slot->key));
-        const uint64_t most = slot->kind == NSM_KIND_STRING ? reader->base.request->batch_bytes
-                                                            : NSM_REDIS_BULK_ITEMS;
-        slot->is_sliced = (uint64_t)length->integer > most;
+        const struct nsm_redis_reply *reply;
+        NSM_TRY(nsm_redis_receive(reader->conn, ctx, &reader->scratch, &reply));
         slot->measure = NSM_REDIS_MEASURE_NONE;
+        NSM_TRY(slot->kind == NSM_KIND_STREAM ? judge_stream(slot, reply)
+                                              : judge_length(reader, slot, reply));
     }
     return NULL;
 }
@@ -436,6 +461,7 @@ struct nsm_error *nsm_redis_reader_open(struct nsm_reader *base, struct nsm_cont
     struct nsm_redis_reader *const reader = reader_of(base);
     reader->slice_bytes = nsm_redis_backend_of(base->backend)->slice_bytes;
     reader->slicing.cursor = NSM_BUF_INIT(4096);
+    reader->slicing.grouping.next_id = NSM_BUF_INIT(4096);
     reader->cap_slots = batch_records(reader) * 2;
     reader->slots = nsm_xcalloc(reader->cap_slots, sizeof(*reader->slots));
     for (size_t index = 0; index < reader->cap_slots; index++)
@@ -457,6 +483,7 @@ void nsm_redis_reader_close(struct nsm_reader *base)
     free(reader->slots);
     nsm_buf_release(&reader->slicing.cursor);
     free(reader->slicing.pieces);
+    nsm_redis_groups_release(&reader->slicing.grouping);
     nsm_arena_release(&reader->slicing.arena);
     nsm_arena_release(&reader->scratch);
 }

@@ -24,6 +24,8 @@
 
 /* Between records, lists and streams of more items than this are read piece by piece. */
 #define NSM_REDIS_BULK_ITEMS 1024
+/* What an item takes in memory besides its bytes: its reply, its value, its place in the arena. */
+#define NSM_REDIS_ITEM_BYTES 72
 
 /* Elements of an array reply. */
 struct nsm_redis_items {
@@ -49,6 +51,25 @@ struct nsm_redis_slot {
     } measure;
 };
 
+/* The consumer groups of the stream that is read. */
+struct nsm_redis_grouping {
+    const struct nsm_redis_reply *groups; /* of XINFO GROUPS; NULL: none are left */
+    size_t at;                            /* the group */
+    enum nsm_redis_group_step {
+        NSM_REDIS_GROUP_ITSELF,
+        NSM_REDIS_GROUP_CONSUMERS,
+        NSM_REDIS_GROUP_PENDING,
+    } step;
+    struct nsm_arena arena; /* of the group's consumers */
+    const struct nsm_redis_reply *consumers;
+    size_t consumer_at;
+    struct nsm_buf next_id; /* of the next page of what is pending */
+    size_t page_entries;    /* that were asked for last in one command */
+    /* Of the slice that is being gathered; the strings are in the batch's arena. */
+    struct nsm_value *items;
+    size_t n_items, cap_items;
+};
+
 /* A key that is read in slices: the first of the ring. */
 struct nsm_redis_slicing {
     bool is_active;
@@ -64,7 +85,9 @@ struct nsm_redis_slicing {
     uint64_t n_bytes;
     struct nsm_buf cursor;  /* of HSCAN and SSCAN; the id of the next entry of a stream */
     struct nsm_arena arena; /* what follows */
-    const struct nsm_redis_reply *info, *groups; /* of a stream */
+    const struct nsm_redis_reply *info; /* of a stream */
+    bool is_asked;                      /* for the first entries: its groups were read before */
+    struct nsm_redis_grouping grouping;
 };
 
 struct nsm_redis_reader {
@@ -117,14 +140,32 @@ struct nsm_error *nsm_redis_scores_mend(struct nsm_batch *batch, struct nsm_reco
 /* What a record of a stream is made of. */
 struct nsm_redis_stream {
     const struct nsm_redis_reply *info; /* of XINFO STREAM; NULL: a continued slice has no head */
+    const struct nsm_value *groups;     /* the items of its groups' pieces */
+    size_t n_groups;
     const struct nsm_redis_items *entries;
-    size_t n_entries;                     /* pieces of them */
-    const struct nsm_redis_reply *groups; /* of XINFO GROUPS, as further items; NULL: none */
+    size_t n_entries; /* pieces of them */
 };
 struct nsm_error *nsm_redis_stream_add(struct nsm_batch *batch,
                                        const struct nsm_redis_stream *stream) NSM_MUST_USE;
 /* Whether XINFO STREAM names consumer groups. */
 bool nsm_redis_stream_has_groups(const struct nsm_redis_reply *info);
+bool nsm_redis_is_no_such_key(const struct nsm_redis_reply *reply);
+/* A number as an item. */
+struct nsm_value nsm_redis_number(struct nsm_batch *batch, int64_t number);
+/* What TIME tells, in milliseconds since 1970. */
+struct nsm_error *nsm_redis_time_take(struct nsm_redis_reader *reader, struct nsm_context *ctx,
+                                      int64_t *ret_ms) NSM_MUST_USE;
+
+/* ---- redis_groups.c: the consumer groups of a stream ---- */
+
+/* Begins with the groups that XINFO GROUPS told. */
+void nsm_redis_groups_begin(struct nsm_redis_grouping *grouping,
+                            const struct nsm_redis_reply *groups);
+/* Gathers pieces until slicing.n_bytes is `max_bytes`, or no group is left (grouping.groups is NULL then). A group that goes away
+ * meanwhile ends there; so does the stream, which whoever asks for its entries will see. */
+struct nsm_error *nsm_redis_groups_gather(struct nsm_redis_reader *reader, struct nsm_context *ctx,
+                                          struct nsm_batch *batch, uint64_t max_bytes) NSM_MUST_USE;
+void nsm_redis_groups_release(struct nsm_redis_grouping *grouping);
 
 /* ---- redis_slices.c: one key as several records ---- */
 

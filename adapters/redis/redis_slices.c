@@ -20,8 +20,6 @@
 #define FIRST_ITEMS 128
 #define MIN_ITEMS   16
 #define MAX_ITEMS   16384
-/* What an item takes in memory besides its bytes: its reply, its value, its place in the arena. */
-#define ITEM_BYTES 72
 /* Collections in lane record: as much as can be had at once, because many stores take whole keys
  * only; and the same whatever the plan says, because the slices of lists and streams count one by
  * one in the digest, and what was written by one plan is compared by another. */
@@ -119,6 +117,15 @@ static struct nsm_error *ask(struct nsm_redis_reader *reader, struct nsm_context
     return nsm_redis_flush(conn, ctx);
 }
 
+/* Asks for the first items, once the groups of a stream are read. */
+static struct nsm_error *ask_first(struct nsm_redis_reader *reader, struct nsm_context *ctx)
+{
+    if (reader->slicing.is_asked || reader->slicing.grouping.groups)
+        return NULL;
+    reader->slicing.is_asked = true;
+    return ask(reader, ctx);
+}
+
 /* ---- beginning ---- */
 
 static struct nsm_error *module_type(struct nsm_redis_reader *reader, struct nsm_str type)
@@ -135,28 +142,21 @@ static struct nsm_error *module_type(struct nsm_redis_reader *reader, struct nsm
 static struct nsm_error *begin_stream(struct nsm_redis_reader *reader, struct nsm_context *ctx)
 {
     struct nsm_redis_slicing *const slicing = &reader->slicing;
+    const struct nsm_redis_reply *groups;
     NSM_REDIS_COMMAND(reader->conn, "XINFO", NSM_STR_LIT("STREAM"), key_of(reader));
     NSM_REDIS_COMMAND(reader->conn, "XINFO", NSM_STR_LIT("GROUPS"), key_of(reader));
     NSM_TRY(nsm_redis_flush(reader->conn, ctx));
     NSM_TRY(nsm_redis_receive(reader->conn, ctx, &slicing->arena, &slicing->info));
-    NSM_TRY(nsm_redis_receive(reader->conn, ctx, &slicing->arena, &slicing->groups));
+    NSM_TRY(nsm_redis_receive(reader->conn, ctx, &slicing->arena, &groups));
+    nsm_buf_append_cstr(&slicing->cursor, "-");
+    if (nsm_redis_is_no_such_key(slicing->info) || nsm_redis_is_no_such_key(groups))
+        return NULL; /* what is asked next tells it */
     if (slicing->info->type != NSM_REDIS_ARRAY)
         return nsm_redis_reply_error(slicing->info, "XINFO STREAM", key_of(reader));
-    if (slicing->groups->type != NSM_REDIS_ARRAY)
-        return nsm_redis_reply_error(slicing->groups, "XINFO GROUPS", key_of(reader));
-    nsm_buf_append_cstr(&slicing->cursor, "-");
-    if (!slicing->groups->n_elements || reader->base.request->flags & NSM_READ_VERIFY)
-        return NULL;
-    if (is_dump(reader)) {
-        fetch_whole(reader); /* slices can't carry consumer groups: better large than lost */
-        return NULL;
-    }
-    struct nsm_buf name NSM_CLEANUP(nsm_buf_release) = NSM_BUF_TEXT;
-    nsm_redis_key_write(key_of(reader), &name);
-    return nsm_error_new(NSM_E_UNSUPPORTED,
-                         "stream %s has consumer groups, which lane record can't carry; copy it "
-                         "from Redis to Redis, or destroy the groups first",
-                         name.ptr);
+    if (groups->type != NSM_REDIS_ARRAY)
+        return nsm_redis_reply_error(groups, "XINFO GROUPS", key_of(reader));
+    nsm_redis_groups_begin(&slicing->grouping, groups);
+    return NULL;
 }
 
 struct nsm_error *nsm_redis_slices_begin(struct nsm_redis_reader *reader, struct nsm_context *ctx,
@@ -169,8 +169,10 @@ struct nsm_error *nsm_redis_slices_begin(struct nsm_redis_reader *reader, struct
     slicing->n_items = FIRST_ITEMS;
     slicing->is_active = true;
     slicing->is_begun = false;
+    slicing->is_asked = false;
     slicing->info = NULL;
-    slicing->groups = NULL;
+    slicing->grouping.groups = NULL;
+    slicing->grouping.n_items = 0;
     NSM_REDIS_COMMAND(reader->conn, "TYPE", key_of(reader));
     nsm_redis_expiry_queue(reader, key_of(reader));
     NSM_TRY(nsm_redis_flush(reader->conn, ctx));
@@ -199,9 +201,7 @@ struct nsm_error *nsm_redis_slices_begin(struct nsm_redis_reader *reader, struct
         NSM_TRY(begin_stream(reader, ctx));
     else
         nsm_buf_append_cstr(&slicing->cursor, "0");
-    if (!slicing->is_active)
-        return NULL;
-    NSM_TRY(ask(reader, ctx));
+    NSM_TRY(ask_first(reader, ctx));
     slicing->n_detours = nsm_redis_n_detours(reader->conn);
     return NULL;
 }
@@ -311,7 +311,7 @@ static struct nsm_error *cut_reply(struct nsm_redis_reader *reader,
 /* What it takes in memory. */
 static uint64_t bytes_of(const struct nsm_redis_reply *reply)
 {
-    uint64_t n_bytes = reply->str.len + ITEM_BYTES;
+    uint64_t n_bytes = reply->str.len + NSM_REDIS_ITEM_BYTES;
     for (size_t index = 0; index < reply->n_elements; index++)
         n_bytes += bytes_of(&reply->elements[index]);
     return n_bytes;
@@ -388,9 +388,10 @@ static struct nsm_error *add_record(struct nsm_redis_reader *reader, struct nsm_
     if (slicing->kind == NSM_KIND_STREAM)
         return nsm_redis_stream_add(batch, &(const struct nsm_redis_stream){
                                                .info = slicing->is_begun ? NULL : slicing->info,
+                                               .groups = slicing->grouping.items,
+                                               .n_groups = slicing->grouping.n_items,
                                                .entries = slicing->pieces,
                                                .n_entries = slicing->n_pieces,
-                                               .groups = has_more ? NULL : slicing->groups,
                                            });
     struct nsm_record *const record =
         nsm_redis_record_add(batch, slicing->kind, slicing->pieces, slicing->n_pieces);
@@ -430,10 +431,15 @@ static struct nsm_error *is_gone(struct nsm_redis_reader *reader, struct nsm_bat
 struct nsm_error *nsm_redis_slices_take(struct nsm_redis_reader *reader, struct nsm_context *ctx,
                                         struct nsm_batch *batch)
 {
-    reader->slicing.n_pieces = 0;
-    reader->slicing.n_bytes = 0;
+    struct nsm_redis_slicing *const slicing = &reader->slicing;
+    slicing->n_pieces = 0;
+    slicing->n_bytes = 0;
+    slicing->grouping.n_items = 0;
     bool has_more = true;
-    while (has_more && reader->slicing.n_bytes < slice_bytes(reader)) {
+    if (slicing->grouping.groups)
+        NSM_TRY(nsm_redis_groups_gather(reader, ctx, batch, slice_bytes(reader)));
+    NSM_TRY(ask_first(reader, ctx));
+    while (has_more && slicing->n_bytes < slice_bytes(reader)) {
         bool exists = false;
         NSM_TRY(gather(reader, ctx, batch, &has_more, &exists));
         if (!exists)

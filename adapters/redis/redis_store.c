@@ -29,9 +29,8 @@ static void put_key(struct nsm_redis_writer *writer, struct nsm_str key)
     nsm_redis_arg_joined(writer->conn, writer->prefix, nsm_redis_key_rest(writer, key));
 }
 
-/* Where a record's items go: to its key, or to the temporary one. */
-static void put_target(struct nsm_redis_writer *writer, const struct nsm_record *record,
-                       bool is_temp)
+void nsm_redis_put_target(struct nsm_redis_writer *writer, const struct nsm_record *record,
+                          bool is_temp)
 {
     if (is_temp)
         nsm_redis_arg_cstr(writer->conn, writer->temp_key);
@@ -45,7 +44,7 @@ static void queue_bare(struct nsm_redis_writer *writer, const char *command)
     nsm_redis_arg_cstr(writer->conn, command);
 }
 
-static struct nsm_error *corrupt(const struct nsm_record *record, const char *what)
+struct nsm_error *nsm_redis_corrupt(const struct nsm_record *record, const char *what)
 {
     struct nsm_buf name NSM_CLEANUP(nsm_buf_release) = NSM_BUF_TEXT;
     nsm_redis_key_write(record->key, &name);
@@ -128,7 +127,7 @@ static size_t queue_items(struct nsm_redis_writer *writer, const struct nsm_reco
         const size_t n = n_left < MAX_ITEMS_PER_COMMAND ? n_left : MAX_ITEMS_PER_COMMAND;
         nsm_redis_begin(conn, 2 + n);
         nsm_redis_arg_cstr(conn, adder.command);
-        put_target(writer, record, is_temp);
+        nsm_redis_put_target(writer, record, is_temp);
         for (size_t index = at; index < at + n; index++)
             /* ZADD takes the score before its member. */
             nsm_redis_arg(conn, record->items[is_zset ? index ^ 1 : index].bytes);
@@ -136,130 +135,6 @@ static size_t queue_items(struct nsm_redis_writer *writer, const struct nsm_reco
         at += n;
     }
     return n_commands;
-}
-
-/* ---- streams ---- */
-
-static struct nsm_error *queue_entries(struct nsm_redis_writer *writer,
-                                       const struct nsm_record *record, size_t first, bool is_temp,
-                                       size_t *ret_n_commands)
-{
-    struct nsm_redis_conn *const conn = writer->conn;
-    size_t n_commands = 0;
-    size_t at = first;
-    while (at < record->n_items) {
-        uint64_t n_fields = 0;
-        if (record->n_items - at < 2 || !nsm_parse_u64(record->items[at + 1].bytes, &n_fields) ||
-            n_fields > (record->n_items - at - 2) / 2)
-            return corrupt(record, "whose entries are not whole");
-        nsm_redis_begin(conn, 3 + n_fields * 2);
-        nsm_redis_arg_cstr(conn, "XADD");
-        put_target(writer, record, is_temp);
-        nsm_redis_arg(conn, record->items[at].bytes);
-        for (size_t index = at + 2; index < at + 2 + n_fields * 2; index++)
-            nsm_redis_arg(conn, record->items[index].bytes);
-        n_commands++;
-        at += 2 + n_fields * 2;
-    }
-    *ret_n_commands = n_commands;
-    return NULL;
-}
-
-/* An empty stream is made by a group that goes at once. Two commands. */
-static void queue_empty_stream(struct nsm_redis_writer *writer, const struct nsm_record *record,
-                               bool is_temp)
-{
-    struct nsm_redis_conn *const conn = writer->conn;
-    nsm_redis_begin(conn, 6);
-    nsm_redis_arg_cstr(conn, "XGROUP");
-    nsm_redis_arg_cstr(conn, "CREATE");
-    put_target(writer, record, is_temp);
-    nsm_redis_arg_cstr(conn, "nsmigrate");
-    nsm_redis_arg_cstr(conn, "0");
-    nsm_redis_arg_cstr(conn, "MKSTREAM");
-    nsm_redis_begin(conn, 4);
-    nsm_redis_arg_cstr(conn, "XGROUP");
-    nsm_redis_arg_cstr(conn, "DESTROY");
-    put_target(writer, record, is_temp);
-    nsm_redis_arg_cstr(conn, "nsmigrate");
-}
-
-/* What a stream remembers besides its entries. */
-static void queue_stream_head(struct nsm_redis_writer *writer, const struct nsm_record *record,
-                              bool is_temp)
-{
-    struct nsm_redis_conn *const conn = writer->conn;
-    const bool has_counts = writer->server.version >= NSM_REDIS_VERSION(7, 0);
-    nsm_redis_begin(conn, has_counts ? 7 : 3);
-    nsm_redis_arg_cstr(conn, "XSETID");
-    put_target(writer, record, is_temp);
-    nsm_redis_arg(conn, writer->last_id);
-    if (has_counts) {
-        nsm_redis_arg_cstr(conn, "ENTRIESADDED");
-        nsm_redis_arg(conn, writer->entries_added);
-        nsm_redis_arg_cstr(conn, "MAXDELETEDID");
-        nsm_redis_arg(conn, writer->max_deleted_id);
-    }
-}
-
-static struct nsm_error *keep_stream_head(struct nsm_redis_writer *writer,
-                                          const struct nsm_record *record)
-{
-    if (record->n_items < 3)
-        return corrupt(record, "without its last id");
-    nsm_arena_clear(&writer->slice_arena);
-    writer->last_id = nsm_arena_copy(&writer->slice_arena, record->items[0].bytes);
-    writer->entries_added = nsm_arena_copy(&writer->slice_arena, record->items[1].bytes);
-    writer->max_deleted_id = nsm_arena_copy(&writer->slice_arena, record->items[2].bytes);
-    return NULL;
-}
-
-/* Before Redis 7 a stream knows neither how many entries it ever had nor the last that was deleted.
- */
-static struct nsm_error *check_stream_head(const struct nsm_redis_writer *writer,
-                                           const struct nsm_record *record, size_t n_entries)
-{
-    uint64_t n_added = 0;
-    const bool is_plain = nsm_str_equals(writer->max_deleted_id, NSM_STR_LIT("0-0")) &&
-                          nsm_parse_u64(writer->entries_added, &n_added) &&
-                          (n_added == n_entries || record->flags & NSM_RECORD_MORE);
-    if (writer->server.version >= NSM_REDIS_VERSION(7, 0) || is_plain)
-        return NULL;
-    struct nsm_buf name NSM_CLEANUP(nsm_buf_release) = NSM_BUF_TEXT;
-    nsm_redis_key_write(record->key, &name);
-    return nsm_error_new(NSM_E_UNSUPPORTED,
-                         "stream %s counts entries that were deleted, which %s can't hold; a Redis "
-                         "from 7.0 on can",
-                         name.ptr, writer->server.version_text);
-}
-
-/* XSETID refuses 0-0 on some servers; a new stream has it anyway. */
-static bool has_stream_head(const struct nsm_redis_writer *writer)
-{
-    return !nsm_str_equals(writer->last_id, NSM_STR_LIT("0-0"));
-}
-
-static struct nsm_error *queue_stream(struct nsm_redis_writer *writer,
-                                      const struct nsm_record *record, bool is_temp,
-                                      size_t *ret_n_commands)
-{
-    const bool is_first = !(record->flags & NSM_RECORD_CONTINUED);
-    if (is_first)
-        NSM_TRY(keep_stream_head(writer, record));
-    size_t n_commands = 0;
-    NSM_TRY(queue_entries(writer, record, is_first ? 3 : 0, is_temp, &n_commands));
-    if (is_first)
-        NSM_TRY(check_stream_head(writer, record, n_commands));
-    if (is_first && n_commands == 0) {
-        queue_empty_stream(writer, record, is_temp);
-        n_commands += 2;
-    }
-    if (!(record->flags & NSM_RECORD_MORE) && has_stream_head(writer)) {
-        queue_stream_head(writer, record, is_temp);
-        n_commands++;
-    }
-    *ret_n_commands = n_commands;
-    return NULL;
 }
 
 /* ---- whole records ---- */
@@ -270,9 +145,9 @@ static struct nsm_error *check_items(const struct nsm_record *record)
     if (record->kind == NSM_KIND_ROW)
         return nsm_error_new(NSM_E_INTERNAL, "a row for a space of keys");
     if (is_single && record->n_items != 1)
-        return corrupt(record, "of not one value");
+        return nsm_redis_corrupt(record, "of not one value");
     if (adder_of(record->kind).width == 2 && record->n_items % 2)
-        return corrupt(record, "with an odd number of items");
+        return nsm_redis_corrupt(record, "with an odd number of items");
     return NULL;
 }
 
@@ -300,7 +175,7 @@ static struct nsm_error *queue_collection(struct nsm_redis_writer *writer,
     size_t n_commands = 0;
     const char *command = "XADD";
     if (record->kind == NSM_KIND_STREAM) {
-        NSM_TRY(queue_stream(writer, record, false, &n_commands));
+        NSM_TRY(nsm_redis_store_queue_stream(writer, record, false, &n_commands));
     } else {
         command = adder_of(record->kind).command;
         n_commands = queue_items(writer, record, false);
@@ -446,7 +321,7 @@ struct nsm_error *nsm_redis_store_queue_slice(struct nsm_redis_writer *writer,
         queue_temp(writer, "UNLINK");
     }
     if (record->kind == NSM_KIND_STREAM)
-        NSM_TRY(queue_stream(writer, record, true, &n_commands));
+        NSM_TRY(nsm_redis_store_queue_stream(writer, record, true, &n_commands));
     else
         n_commands = queue_items(writer, record, true);
     queue_temp_expiry(writer, "PEXPIRE", TEMP_LIFE_MS);

@@ -46,6 +46,7 @@ struct nsm_redis_writer {
     bool is_sliced_skipped; /* it stands there, under if_exists: skip */
     struct nsm_arena slice_arena;
     struct nsm_str last_id, entries_added, max_deleted_id;
+    struct nsm_str group; /* of a stream: that was written last */
 };
 
 struct nsm_error *nsm_redis_writer_open(struct nsm_writer *base, struct nsm_context *ctx)
@@ -67,6 +68,19 @@ struct nsm_error *nsm_redis_store_queue(struct nsm_redis_writer *writer,
 struct nsm_error *nsm_redis_store_queue_slice(struct nsm_redis_writer *writer,
                                               struct nsm_context *ctx,
                                               const struct nsm_record *record) NSM_MUST_USE;
+
+/* Where a record's items go: the argument that is its key, or the temporary one. */
+void nsm_redis_put_target(struct nsm_redis_writer *writer, const struct nsm_record *record,
+                          bool is_temp);
+/* "key K: a stream WHAT". */
+struct nsm_error *nsm_redis_corrupt(const struct nsm_record *record, const char *what) NSM_MUST_USE;
+
+/* ---- redis_store_stream.c ---- */
+
+/* Queues what adds the pieces of a stream's record, whole or a slice, to its key or the temporary one. */
+struct nsm_error *nsm_redis_store_queue_stream(struct nsm_redis_writer *writer,
+                                               const struct nsm_record *record, bool is_temp,
+                                               size_t *ret_n_commands) NSM_MUST_USE;
 
 /* Notes what the next `n_replies` replies are of. */
 struct nsm_redis_ack *nsm_redis_expect(struct nsm_redis_writer *writer, const char *command,

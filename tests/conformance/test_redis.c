@@ -429,56 +429,6 @@ static void test_what_has_expired_does_not_arrive(void **state)
     assert_int_equal(redis_do(world->to_client, "EXISTS p:2"), 1);
 }
 
-/* ---- streams with groups ---- */
-
-static void test_consumer_groups_travel_as_a_dump_only(void **state)
-{
-    struct redis_world *const world = *state;
-    redis_do(world->from_client, "XADD p:stream 1-1 f v");
-    redis_do(world->from_client, "XADD p:stream 2-1 f v");
-    redis_do(world->from_client, "XGROUP CREATE p:stream workers 0");
-    redis_do(world->from_client, "XREADGROUP GROUP workers w1 COUNT 1 STREAMS p:stream >");
-    struct drive drive = {
-        .from = world->from, .to = world->to, .selection = prefix_p, .lane = NSM_LANE_RECORD};
-    expect_error(drive_run(&drive, world->ctx), NSM_E_UNSUPPORTED,
-                 "stream p:stream has consumer groups");
-    drive.lane = NSM_LANE_REDIS_DUMP;
-    run_drive(&drive, world->ctx);
-    redisReply *const pending = redisCommand(world->to_client, "XPENDING p:stream workers");
-    assert_int_equal(pending->element[0]->integer, 1);
-    freeReplyObject(pending);
-    struct nsm_digest source;
-    struct nsm_digest written;
-    drive.is_ours = true;
-    assert_null(drive_verify(&drive, world->ctx, 0, &source, &written));
-    assert_true(nsm_digest_equals(&source, &written));
-    redis_do(world->to_client, "XACK p:stream workers 1-1");
-    assert_null(drive_verify(&drive, world->ctx, 0, &source, &written));
-    assert_false(nsm_digest_equals(&source, &written));
-}
-
-static void test_a_big_stream_with_groups_is_dumped_whole(void **state)
-{
-    struct redis_world *const world = *state;
-    redis_do(world->from_client, "EVAL %s 0",
-             "for n = 1, 3000 do redis.call('XADD', 'p:stream', n .. '-1', 'f', n) end return 0");
-    redis_do(world->from_client, "XGROUP CREATE p:stream workers 0");
-    struct nsm_backend *const from =
-        drive_open(world->work_dir,
-                   (const char *const[]){"url", world->from_url, "slice_bytes", "4KiB", NULL});
-    struct drive drive = {
-        .from = from, .to = world->to, .selection = prefix_p, .lane = NSM_LANE_REDIS_DUMP};
-    run_drive(&drive, world->ctx);
-    assert_int_equal(drive.n_slices, 0);
-    expect_same(world, "p:", "p:");
-    struct nsm_digest source;
-    struct nsm_digest written;
-    drive.is_ours = true;
-    assert_null(drive_verify(&drive, world->ctx, 0, &source, &written));
-    assert_true(nsm_digest_equals(&source, &written));
-    drive_close(from);
-}
-
 /* ---- several namespaces at once ---- */
 
 static void test_one_pass_serves_nested_prefixes(void **state)
@@ -544,8 +494,6 @@ int main(void)
         TEST(test_record_lane_replaces_what_stands),
         TEST(test_conflicts_are_keys_that_would_be_written),
         TEST(test_what_has_expired_does_not_arrive),
-        TEST(test_consumer_groups_travel_as_a_dump_only),
-        TEST(test_a_big_stream_with_groups_is_dumped_whole),
         TEST(test_one_pass_serves_nested_prefixes),
     };
     return cmocka_run_group_tests(tests, redis_world_start, redis_world_stop);

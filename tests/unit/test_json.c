@@ -13,6 +13,7 @@
 
 #include "migrate/base/parse.h"
 #include "migrate/engine/record/json.h"
+#include "migrate/engine/record/stream.h"
 
 /* ---- a generator of values: fixed seed, so that a failure repeats ---- */
 
@@ -206,28 +207,58 @@ static struct nsm_record *random_collection(struct nsm_batch *batch, struct rand
     return record;
 }
 
+static struct nsm_value int_value(struct nsm_batch *batch, struct random *random)
+{
+    return (struct nsm_value){NSM_INT, random_int(batch, random)};
+}
+
+/* A group with up to two consumers and three pending ids; returns where the next piece goes. */
+static struct nsm_value *random_group(struct nsm_batch *batch, struct random *random,
+                                      struct nsm_value *item, bool is_named)
+{
+    if (is_named) {
+        *item++ = nsm_stream_word(NSM_STREAM_GROUP);
+        *item++ = random_bytes_value(batch, random);
+        *item++ = random_bytes_value(batch, random);
+        *item++ = below(random, 2) ? int_value(batch, random) : (struct nsm_value){0};
+    }
+    for (uint64_t n = below(random, 2) + !is_named; n > 0; n--) {
+        *item++ = nsm_stream_word(NSM_STREAM_CONSUMER);
+        *item++ = random_bytes_value(batch, random);
+    }
+    for (uint64_t n = below(random, 4); n > 0; n--) {
+        *item++ = nsm_stream_word(NSM_STREAM_PENDING);
+        *item++ = random_bytes_value(batch, random);
+        *item++ = random_bytes_value(batch, random);
+        *item++ = int_value(batch, random);
+        *item++ = int_value(batch, random);
+    }
+    return item;
+}
+
 static struct nsm_record *random_stream(struct nsm_batch *batch, struct random *random)
 {
     const bool is_continued = below(random, 2);
-    const size_t n_head = is_continued ? 0 : 3;
-    const size_t n_entries = below(random, 5);
-    const size_t n_fields = below(random, 4);
-    struct nsm_record *const record =
-        nsm_batch_add(batch, NSM_KIND_STREAM, n_head + n_entries * (2 + 2 * n_fields));
+    struct nsm_record *const record = nsm_batch_add(batch, NSM_KIND_STREAM, 200);
     record->flags = is_continued ? NSM_RECORD_CONTINUED : 0;
     struct nsm_value *item = record->items;
     if (!is_continued) {
         *item++ = random_bytes_value(batch, random);
-        *item++ = (struct nsm_value){NSM_INT, random_int(batch, random)};
+        *item++ = int_value(batch, random);
         *item++ = random_bytes_value(batch, random);
     }
-    for (size_t entry = 0; entry < n_entries; entry++) {
+    for (uint64_t n = below(random, 3); n > 0; n--)
+        item = random_group(batch, random, item,
+                            !is_continued || item > record->items || below(random, 2));
+    const uint64_t n_fields = below(random, 4);
+    for (uint64_t n = below(random, 5); n > 0; n--) {
         *item++ = random_bytes_value(batch, random);
-        const char *const count = nsm_arena_printf(&batch->arena, "%zu", n_fields);
+        const char *const count = nsm_arena_printf(&batch->arena, "%" PRIu64, n_fields);
         *item++ = (struct nsm_value){NSM_INT, nsm_str_of(count)};
-        for (size_t field = 0; field < 2 * n_fields; field++)
+        for (uint64_t field = 0; field < 2 * n_fields; field++)
             *item++ = random_bytes_value(batch, random);
     }
+    record->n_items = (size_t)(item - record->items);
     return record;
 }
 
@@ -395,6 +426,11 @@ static void values_not_ours_are_refused(void **state)
     nsm_batch_release(&batch);
 }
 
+#define GROUP "{\"name\":\"g\",\"last_delivered_id\":\"1-1\",\"entries_read\":null"
+#define STREAM_WITH(groups)                                                                  \
+    "{\"last_id\":\"1-0\",\"entries_added\":1,\"max_deleted_id\":\"0-0\",\"groups\":" groups \
+    ",\"entries\":[]}"
+
 static void items_not_ours_are_refused(void **state)
 {
     (void)state;
@@ -423,6 +459,19 @@ static void items_not_ours_are_refused(void **state)
          "{\"last_id\":\"1-0\",\"entries_added\":1,\"max_deleted_id\":\"0-0\",\"entries\":"
          "[[\"1-0\",[\"a\"]]]}",
          "entry 0"},
+        {NSM_KIND_STREAM, STREAM_WITH("[1]"), "group 0"},
+        {NSM_KIND_STREAM, STREAM_WITH("{}"), "an array of groups"},
+        {NSM_KIND_STREAM, STREAM_WITH("[{\"consumers\":[\"a\"]}]"), "group 0"},
+        {NSM_KIND_STREAM, STREAM_WITH("[" GROUP ",\"pending\":[[\"1-1\",\"a\",1]]}]"), "pending 0"},
+        {NSM_KIND_STREAM, STREAM_WITH("[" GROUP ",\"pending\":[[\"1-1\",\"a\",\"1\",1]]}]"),
+         "an integer"},
+        {NSM_KIND_STREAM, STREAM_WITH("[" GROUP ",\"more\":[]}]"), "group 0"},
+        {NSM_KIND_STREAM, STREAM_WITH("[{\"name\":\"g\",\"entries_read\":1,\"pending\":[]}]"),
+         "group 0"},
+        {NSM_KIND_STREAM,
+         "{\"last_id\":\"1-0\",\"entries_added\":1,\"max_deleted_id\":\"0-0\",\"entries\":"
+         "[[{\"$text\":\"group\"},[]]]}",
+         "an id"},
         {NSM_KIND_ROW, "[]", "has no items"},
         {NSM_KIND_DUMP, "[]", "has no items"},
     };

@@ -9,6 +9,7 @@
 #include <jansson.h>
 
 #include "migrate/base/parse.h"
+#include "migrate/engine/record/json_stream.h"
 
 /* ---- writing ---- */
 
@@ -243,43 +244,6 @@ static void write_pairs(struct nsm_buf *out, const struct nsm_record *record)
     nsm_buf_append_char(out, ']');
 }
 
-static void write_entries(struct nsm_buf *out, const struct nsm_value *items, size_t n_items)
-{
-    nsm_buf_append_char(out, '[');
-    for (size_t at = 0; at < n_items;) {
-        uint64_t n_fields = 0;
-        const bool has_count = n_items - at >= 2 && nsm_parse_u64(items[at + 1].bytes, &n_fields);
-        assert(has_count && n_fields <= (n_items - at - 2) / 2);
-        if (at > 0)
-            nsm_buf_append_char(out, ',');
-        nsm_buf_append_char(out, '[');
-        write_item(out, &items[at]);
-        nsm_buf_append_char(out, ',');
-        write_array(out, &items[at + 2], 2 * n_fields);
-        nsm_buf_append_char(out, ']');
-        at += 2 + 2 * n_fields;
-    }
-    nsm_buf_append_char(out, ']');
-}
-
-static void write_stream(struct nsm_buf *out, const struct nsm_record *record)
-{
-    if (record->flags & NSM_RECORD_CONTINUED) {
-        write_entries(out, record->items, record->n_items);
-        return;
-    }
-    assert(record->n_items >= 3);
-    nsm_buf_append_cstr(out, "{\"last_id\":");
-    write_item(out, &record->items[0]);
-    nsm_buf_append_cstr(out, ",\"entries_added\":");
-    write_item(out, &record->items[1]);
-    nsm_buf_append_cstr(out, ",\"max_deleted_id\":");
-    write_item(out, &record->items[2]);
-    nsm_buf_append_cstr(out, ",\"entries\":");
-    write_entries(out, record->items + 3, record->n_items - 3);
-    nsm_buf_append_char(out, '}');
-}
-
 void nsm_json_write_items(struct nsm_buf *out, const struct nsm_record *record)
 {
     assert(record->kind != NSM_KIND_ROW && record->kind != NSM_KIND_DUMP);
@@ -297,7 +261,7 @@ void nsm_json_write_items(struct nsm_buf *out, const struct nsm_record *record)
         write_array(out, record->items, record->n_items);
         return;
     case NSM_KIND_STREAM:
-        write_stream(out, record);
+        nsm_json_write_stream(out, record);
         return;
     case NSM_KIND_ROW:
     case NSM_KIND_DUMP:
@@ -371,7 +335,7 @@ static const char *describe(const json_t *json)
     return "something else";
 }
 
-static struct nsm_error *expected(const char *what, const json_t *found)
+struct nsm_error *nsm_json_expected(const char *what, const json_t *found)
 {
     return nsm_error_new(NSM_E_CORRUPT, "expected %s, found %s", what, describe(found));
 }
@@ -451,7 +415,7 @@ static struct nsm_error *read_marked(struct nsm_arena *arena, const json_t *json
 {
     const char *const mark = json_object_iter_key(json_object_iter((json_t *)(uintptr_t)json));
     if (json_object_size(json) != 1 || mark[0] != '$')
-        return expected("a value", json);
+        return nsm_json_expected("a value", json);
     const json_t *const content = json_object_get(json, mark);
     if (strcmp(mark, "$binary") == 0) {
         NSM_TRY(read_binary(arena, content, ret));
@@ -469,7 +433,7 @@ static struct nsm_error *read_marked(struct nsm_arena *arena, const json_t *json
     } else {
         const json_t *const binary = json_object_get(content, "$binary");
         if (json_object_size(content) != 1 || !binary)
-            return expected("a string behind the type's mark", content);
+            return nsm_json_expected("a string behind the type's mark", content);
         NSM_TRY(read_binary(arena, binary, &value));
         value.type = type;
     }
@@ -508,14 +472,14 @@ struct nsm_error *nsm_json_read_value(struct nsm_batch *batch, const struct json
     } else if (json_is_object(json) && json_object_size(json) > 0) {
         return read_marked(arena, json, flags, ret);
     } else {
-        return expected("a value", json);
+        return nsm_json_expected("a value", json);
     }
     ret->bytes = nsm_arena_copy(arena, (struct nsm_str){.ptr = text, .len = len});
     return NULL;
 }
 
-static struct nsm_error *read_item(struct nsm_batch *batch, const json_t *json,
-                                   struct nsm_value *ret)
+struct nsm_error *nsm_json_read_item(struct nsm_batch *batch, const struct json_t *json,
+                                     struct nsm_value *ret)
 {
     return nsm_json_read_value(batch, json, NSM_BYTES, NSM_JSON_BYTES_AS_TEXT, ret);
 }
@@ -530,10 +494,10 @@ static struct nsm_error *read_array(struct nsm_batch *batch, struct nsm_record *
                                     const json_t *json)
 {
     if (!json_is_array(json))
-        return expected("an array", json);
+        return nsm_json_expected("an array", json);
     make_items(batch, record, json_array_size(json));
     for (size_t index = 0; index < record->n_items; index++) {
-        NSM_TRY_WRAP(read_item(batch, json_array_get(json, index), &record->items[index]),
+        NSM_TRY_WRAP(nsm_json_read_item(batch, json_array_get(json, index), &record->items[index]),
                      "element %zu", index);
     }
     return NULL;
@@ -543,12 +507,12 @@ static struct nsm_error *read_score(struct nsm_batch *batch, const json_t *json,
                                     struct nsm_value *ret)
 {
     struct nsm_value value;
-    NSM_TRY(read_item(batch, json, &value));
+    NSM_TRY(nsm_json_read_item(batch, json, &value));
     if (value.type == NSM_INT)
         value.type = NSM_FLOAT; /* 1 for 1.0, as other tools write it */
     double number;
     if (value.type != NSM_FLOAT || !nsm_parse_double(value.bytes, &number))
-        return expected("a number as the score", json);
+        return nsm_json_expected("a number as the score", json);
     *ret = value;
     return NULL;
 }
@@ -557,75 +521,20 @@ static struct nsm_error *read_pairs(struct nsm_batch *batch, struct nsm_record *
                                     const json_t *json)
 {
     if (!json_is_array(json))
-        return expected("an array of pairs", json);
+        return nsm_json_expected("an array of pairs", json);
     const size_t n_pairs = json_array_size(json);
     make_items(batch, record, 2 * n_pairs);
     for (size_t index = 0; index < n_pairs; index++) {
         const json_t *const pair = json_array_get(json, index);
         if (json_array_size(pair) != 2)
-            return nsm_error_wrap(expected("an array of two", pair), "element %zu", index);
+            return nsm_error_wrap(nsm_json_expected("an array of two", pair), "element %zu", index);
         struct nsm_value *const items = &record->items[2 * index];
-        NSM_TRY_WRAP(read_item(batch, json_array_get(pair, 0), &items[0]), "element %zu", index);
+        NSM_TRY_WRAP(nsm_json_read_item(batch, json_array_get(pair, 0), &items[0]), "element %zu",
+                     index);
         const json_t *const second = json_array_get(pair, 1);
         NSM_TRY_WRAP(record->kind == NSM_KIND_ZSET ? read_score(batch, second, &items[1])
-                                                   : read_item(batch, second, &items[1]),
+                                                   : nsm_json_read_item(batch, second, &items[1]),
                      "element %zu", index);
-    }
-    return NULL;
-}
-
-/* [id, [field, value, ...]] into items at `at`; returns where the next one goes. */
-static struct nsm_error *read_entry(struct nsm_batch *batch, const json_t *entry,
-                                    struct nsm_value *items)
-{
-    const json_t *const fields = json_array_get(entry, 1);
-    NSM_TRY(read_item(batch, json_array_get(entry, 0), &items[0]));
-    const size_t n_values = json_array_size(fields);
-    const char *const count = nsm_arena_printf(&batch->arena, "%zu", n_values / 2);
-    items[1] = (struct nsm_value){.type = NSM_INT, .bytes = nsm_str_of(count)};
-    for (size_t index = 0; index < n_values; index++)
-        NSM_TRY(read_item(batch, json_array_get(fields, index), &items[2 + index]));
-    return NULL;
-}
-
-static struct nsm_error *count_entry_items(const json_t *entries, size_t *ret)
-{
-    if (!json_is_array(entries))
-        return expected("an array of entries", entries);
-    size_t n_items = 0;
-    for (size_t index = 0; index < json_array_size(entries); index++) {
-        const json_t *const entry = json_array_get(entries, index);
-        const json_t *const fields = json_array_get(entry, 1);
-        if (json_array_size(entry) != 2 || !json_is_array(fields) ||
-            json_array_size(fields) % 2 != 0)
-            return nsm_error_wrap(expected("[id, [field, value, ...]]", entry), "entry %zu", index);
-        n_items += 2 + json_array_size(fields);
-    }
-    *ret = n_items;
-    return NULL;
-}
-
-static struct nsm_error *read_stream(struct nsm_batch *batch, struct nsm_record *record,
-                                     const json_t *json)
-{
-    static const char *const head[] = {"last_id", "entries_added", "max_deleted_id"};
-    const bool is_continued = record->flags & NSM_RECORD_CONTINUED;
-    const size_t n_head = is_continued ? 0 : NSM_COUNT_OF(head);
-    if (!is_continued && json_object_size(json) != n_head + 1)
-        return expected("an object of last_id, entries_added, max_deleted_id and entries", json);
-    const json_t *const entries = is_continued ? json : json_object_get(json, "entries");
-    size_t n_items = 0;
-    NSM_TRY(count_entry_items(entries, &n_items));
-    make_items(batch, record, n_head + n_items);
-    for (size_t index = 0; index < n_head; index++) {
-        NSM_TRY_WRAP(read_item(batch, json_object_get(json, head[index]), &record->items[index]),
-                     "%s", head[index]);
-    }
-    size_t at = n_head;
-    for (size_t index = 0; index < json_array_size(entries); index++) {
-        const json_t *const entry = json_array_get(entries, index);
-        NSM_TRY_WRAP(read_entry(batch, entry, &record->items[at]), "entry %zu", index);
-        at += 2 + json_array_size(json_array_get(entry, 1));
     }
     return NULL;
 }
@@ -636,7 +545,7 @@ struct nsm_error *nsm_json_read_items_of(struct nsm_batch *batch, struct nsm_rec
     switch (record->kind) {
     case NSM_KIND_STRING:
         make_items(batch, record, 1);
-        return read_item(batch, json, &record->items[0]);
+        return nsm_json_read_item(batch, json, &record->items[0]);
     case NSM_KIND_HASH:
     case NSM_KIND_ZSET:
         return read_pairs(batch, record, json);
@@ -644,7 +553,7 @@ struct nsm_error *nsm_json_read_items_of(struct nsm_batch *batch, struct nsm_rec
     case NSM_KIND_SET:
         return read_array(batch, record, json);
     case NSM_KIND_STREAM:
-        return read_stream(batch, record, json);
+        return nsm_json_read_stream(batch, record, json);
     case NSM_KIND_ROW:
     case NSM_KIND_DUMP:
         break;

@@ -51,8 +51,12 @@ NSM_API void nsm_json_write_column_value(struct nsm_buf *out, const struct nsm_v
  *   list     [element, ...]
  *   set      [member, ...]
  *   zset     [[member, score], ...], the score a JSON number or {"$float":...}
- *   stream   {"last_id":..., "entries_added":..., "max_deleted_id":..., "entries":[...]}, an entry
- *            [id, [field, value, ...]]; a continued slice: the array of entries alone
+ *   stream   {"last_id":..., "entries_added":..., "max_deleted_id":..., "groups":[...],
+ *            "entries":[...]}, an entry [id, [field, value, ...]]; a continued slice: the array of
+ *            entries alone, or an object of groups and entries. Without groups there is no member
+ *            of that name. A group: {"name":..., "last_delivered_id":..., "entries_read":...,
+ *            "consumers":[name, ...], "pending":[[id, consumer, delivered_at_ms, times], ...]},
+ *            empty arrays left out; where a continued slice goes on with one, only these arrays
  *
  * Not for rows and dumps.
  */
@@ -72,11 +76,18 @@ struct json_t; /* jansson's */
  * string with NUL, an integer beyond 64 bits, too deep a nesting. */
 NSM_API struct nsm_error *nsm_json_parse(struct nsm_str text, struct json_t **ret) NSM_MUST_USE;
 
+/* "expected WHAT, found an array". */
+NSM_API struct nsm_error *nsm_json_expected(const char *what, const struct json_t *found)
+    NSM_MUST_USE NSM_NONNULL;
+
 /* A string is NSM_TIME or NSM_UUID in a column of that type, else NSM_TEXT (NSM_BYTES with
  * NSM_JSON_BYTES_AS_TEXT); everything else says itself what it is. */
 NSM_API struct nsm_error *nsm_json_read_value(struct nsm_batch *batch, const struct json_t *json,
                                               enum nsm_type column_type, unsigned flags,
                                               struct nsm_value *ret) NSM_MUST_USE;
+/* An item of a key's record: NSM_JSON_BYTES_AS_TEXT. */
+NSM_API struct nsm_error *nsm_json_read_item(struct nsm_batch *batch, const struct json_t *json,
+                                             struct nsm_value *ret) NSM_MUST_USE;
 NSM_API struct nsm_error *nsm_json_read_items_of(struct nsm_batch *batch, struct nsm_record *record,
                                                  const struct json_t *json) NSM_MUST_USE;
 

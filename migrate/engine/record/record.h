@@ -59,9 +59,8 @@ enum nsm_kind {
     NSM_KIND_LIST,   /* items: the elements, first to last */
     NSM_KIND_SET,    /* items: the members */
     NSM_KIND_ZSET,   /* items: member, score (NSM_FLOAT), member, score, ... */
-    NSM_KIND_STREAM, /* items: last id, entries added (NSM_INT), max deleted id; then per entry: id,
-                        number of fields (NSM_INT), field, value, ...; in a continued slice (below)
-                        only entries */
+    NSM_KIND_STREAM, /* items: last id, entries added (NSM_INT), max deleted id, not in a continued
+                        slice (below); then pieces (stream.h): consumer groups, then entries */
     NSM_KIND_DUMP,   /* lane redis-dump only; items: one value, the payload of DUMP */
 };
 #define NSM_N_KINDS (NSM_KIND_DUMP + 1)
