@@ -164,6 +164,11 @@ struct nsm_census {
     const char *identity;  /* of what is read, comparable between backends of one adapter: "<server
                               or file id>/<schema or  prefix>"; two equal ones are the same data.
                               Never NULL after a survey */
+    const char *maker; /* of an archive: the adapter whose objects and values it holds; NULL: the
+                              source's own */
+    const char
+        *definition; /* of an archive that has one: path of the maker's definition of the objects
+                               (see define), found whole; NULL: none */
     struct nsm_findings findings; /* LOSS, REFUSAL, NOTE: what can't be read */
 };
 /* Appends a zeroed object whose strings are "" ; the pointer is valid until the next add. */
@@ -186,6 +191,10 @@ enum nsm_survey_flag {
         1
         << 4, /* the destination is of the same kind and its objects are made anew: what tells a record's place and is
                    no part of it otherwise (a rowid) is kept, as one more column */
+    NSM_SURVEY_ARCHIVE =
+        1
+        << 5, /* instead of VALUE_TYPES, the destination is an archive: values are read as they are, into whatever column; columns
+                 say what is in them (is_generated, has_own_values), and computed ones are read too */
     NSM_SURVEY_SAME_KEYS =
         1
         << 3, /* with `written`, right after a copy: what the source's census lists is what is to be
@@ -198,11 +207,12 @@ struct nsm_source {
     const char *namespace_name;
     const struct nsm_settings *selection; /* of source_options; NULL when `written` is set */
     const struct nsm_destination
-        *written;             /* survey what that destination wrote (for verify), not a selection */
-    unsigned flags;           /* enum nsm_survey_flag */
-    size_t part_bytes;        /* about how large parts should be; 0: do not split */
-    struct nsm_census census; /* out */
-    void *state;              /* the adapter's own, freed by release_source */
+        *written; /* survey what that destination wrote (for verify), not a selection */
+    const char *destination_adapter; /* its name; NULL when `written` is set */
+    unsigned flags;                  /* enum nsm_survey_flag */
+    size_t part_bytes;               /* about how large parts should be; 0: do not split */
+    struct nsm_census census;        /* out */
+    void *state;                     /* the adapter's own, freed by release_source */
 };
 
 enum nsm_if_exists {
@@ -220,9 +230,11 @@ struct nsm_destination {
     enum nsm_if_exists if_exists;
     const struct nsm_census
         *shape; /* what will be written: the source's census as the layout has it; outlives this */
-    const char *source_adapter; /* its name: equal to ours, names and types are the store's own */
-    const char *definition;     /* path of the source's own definition of the objects (see define);
-                                   NULL: make the objects     from the columns of `shape` */
+    const char *
+        source_adapter; /* its name, or that of what the source is an archive of: equal to ours, names and types are the
+                                   store's own */
+    const char *definition; /* path of the source's own definition of the objects (see define);
+                                   NULL: make the objects from the columns of `shape`; for an archive: there is none to keep */
     bool
         is_ours; /* an earlier run of this plan has prepared it: what stands there is no conflict */
     const struct nsm_source
@@ -314,6 +326,9 @@ enum nsm_cap {
     NSM_CAP_SINGLE_WRITER = 1 << 5,
     /* A namespace of two models (rows, keys) at once can be held: files, memory. Implied by ROWS |
      * KEYS. */
+    NSM_CAP_ARCHIVE =
+        1
+        << 6, /* keeps every record as it is, whatever its column says, and the source's definition beside them */
 };
 
 struct nsm_lane_use {
@@ -422,7 +437,8 @@ struct nsm_adapter {
     const char *list_keys;
 
     /* Writes the store's own definition of the namespace's objects to `path`, for a destination of
-     * the same adapter. */
+     * the same adapter, now or out of an archive, when there is no source any more: it holds all that the
+     * destination must know of it. */
     struct nsm_error *(*define)(struct nsm_source *source, struct nsm_context *ctx,
                                 const char *path);
 

@@ -125,7 +125,7 @@ static struct nsm_error *check_backend(struct nsm_backend *base, struct nsm_cont
     const int64_t start_ns = nsm_now_ns();
     NSM_TRY(nsm_context_error(ctx));
     NSM_TRY(check_directory(file_backend_of(base)->path, health));
-    health->version = "files of format 1";
+    health->version = "files of format 2";
     health->latency_ns = nsm_now_ns() - start_ns;
     return NULL;
 }
@@ -153,7 +153,7 @@ const struct nsm_adapter nsm_adapter_file = {
     .struct_size = sizeof(struct nsm_adapter),
     .name = "file",
     .summary = "directories of JSON Lines, plain or compressed",
-    .caps = NSM_CAP_ROWS | NSM_CAP_KEYS | NSM_CAP_SOURCE | NSM_CAP_DESTINATION,
+    .caps = NSM_CAP_ROWS | NSM_CAP_KEYS | NSM_CAP_SOURCE | NSM_CAP_DESTINATION | NSM_CAP_ARCHIVE,
     .backend_size = sizeof(struct file_backend),
     .reader_size = sizeof(struct file_reader),
     .writer_size = sizeof(struct file_writer),

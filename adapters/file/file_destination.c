@@ -176,15 +176,21 @@ struct nsm_error *file_finish_step(struct nsm_destination *destination, struct n
     NSM_TRY(gather(&gathering, target, destination->target.n_objects, &names));
     if (gathering.n_entries == 0 && file_names_find(&names, FILE_MANIFEST_NAME) < names.n_names)
         return NULL; /* done before, and completed */
-    return file_manifest_write(target->folder, &(struct file_manifest){
-                                                   .namespace_name = destination->namespace_name,
-                                                   .run_id = file_run_id(destination->backend),
-                                                   .prefix = destination->target.prefix,
-                                                   .objects = destination->target.objects,
-                                                   .n_objects = destination->target.n_objects,
-                                                   .entries = gathering.entries,
-                                                   .n_entries = gathering.n_entries,
-                                               });
+    struct file_manifest manifest = {
+        .namespace_name = destination->namespace_name,
+        .run_id = file_run_id(destination->backend),
+        .maker = destination->source_adapter,
+        .prefix = destination->target.prefix,
+        .objects = destination->target.objects,
+        .n_objects = destination->target.n_objects,
+        .entries = gathering.entries,
+        .n_entries = gathering.n_entries,
+    };
+    if (destination->definition)
+        NSM_TRY_WRAP(file_definition_keep(&gathering.arena, target->folder, manifest.maker,
+                                          destination->definition, &manifest.definition),
+                     "keep the definition");
+    return file_manifest_write(target->folder, &manifest);
 }
 
 struct nsm_error *file_complete(struct nsm_destination *destination, struct nsm_context *ctx)

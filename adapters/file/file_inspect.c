@@ -56,6 +56,10 @@ static void describe_objects(struct nsm_destination *destination, const struct f
                          target->bases[index], suffix);
         check_columns(findings, &destination->target.objects[index]);
     }
+    if (destination->definition)
+        nsm_findings_add(findings, NSM_FINDING_CREATE, "", 1,
+                         "file %s/" FILE_DEFINITION_PREFIX "%s", target->folder,
+                         destination->source_adapter);
 }
 
 static void describe_conflict(struct nsm_destination *destination,

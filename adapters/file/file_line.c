@@ -76,21 +76,33 @@ struct nsm_error *file_line_write(struct nsm_buf *out, const struct file_shape *
 
 /* ---- reading ---- */
 
-static struct nsm_error *read_row(struct nsm_batch *batch, const struct nsm_object *object,
+static size_t count_read(const struct file_shape *shape)
+{
+    size_t n = 0;
+    for (size_t index = 0; index < shape->object->n_columns; index++)
+        n += !file_is_left_out(&shape->object->columns[index], shape->left_out);
+    return n;
+}
+
+static struct nsm_error *read_row(struct nsm_batch *batch, const struct file_shape *shape,
                                   const json_t *json)
 {
+    const struct nsm_object *const object = shape->object;
     if (json_object_size(json) != object->n_columns) {
         return nsm_error_new(NSM_E_CORRUPT, "expected %zu columns, found %zu", object->n_columns,
                              json_object_size(json));
     }
-    struct nsm_record *const record = nsm_batch_add(batch, NSM_KIND_ROW, object->n_columns);
+    struct nsm_record *const record = nsm_batch_add(batch, NSM_KIND_ROW, count_read(shape));
+    struct nsm_value *item = record->items;
     for (size_t index = 0; index < object->n_columns; index++) {
         const struct nsm_column *const column = &object->columns[index];
         const json_t *const value = json_object_get(json, column->name);
         if (!value)
             return nsm_error_new(NSM_E_CORRUPT, "column %s is missing", column->name);
-        NSM_TRY_WRAP(nsm_json_read_value(batch, value, column->type, 0, &record->items[index]),
-                     "column %s", column->name);
+        if (file_is_left_out(column, shape->left_out))
+            continue;
+        NSM_TRY_WRAP(nsm_json_read_value(batch, value, column->type, 0, item++), "column %s",
+                     column->name);
     }
     return NULL;
 }
@@ -180,6 +192,6 @@ struct nsm_error *file_line_read(struct nsm_batch *batch, const struct file_shap
     NSM_TRY(nsm_json_parse(line, &json));
     if (!json_is_object(json))
         return nsm_error_new(NSM_E_CORRUPT, "expected an object");
-    return shape->object->model == NSM_MODEL_ROWS ? read_row(batch, shape->object, json)
+    return shape->object->model == NSM_MODEL_ROWS ? read_row(batch, shape, json)
                                                   : read_key(batch, shape->prefix, json);
 }

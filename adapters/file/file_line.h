@@ -14,7 +14,20 @@ struct file_shape {
     const struct nsm_object *object; /* borrowed */
     struct nsm_str prefix;           /* keys: that all of them have; borrowed */
     struct nsm_str *members;         /* rows: `"name":` of each column, in the arena */
+    unsigned left_out; /* enum file_left_out: columns that are passed over in reading */
 };
+
+/* Columns that not every destination takes. */
+enum file_left_out {
+    FILE_LEFT_OUT_PLACES = 1 << 0,
+    FILE_LEFT_OUT_GENERATED = 1 << 1,
+};
+static inline bool file_is_left_out(const struct nsm_column *column, unsigned left_out)
+{
+    return (column->is_place && left_out & FILE_LEFT_OUT_PLACES) ||
+           (column->is_generated && left_out & FILE_LEFT_OUT_GENERATED);
+}
+
 void file_shape_init(struct file_shape *shape, struct nsm_arena *arena,
                      const struct nsm_object *object, struct nsm_str prefix);
 

@@ -12,7 +12,7 @@
 #include "migrate/engine/record/json.h"
 
 #define FORMAT         "nsmigrate-files"
-#define FORMAT_VERSION 1
+#define FORMAT_VERSION 2 /* 1 had no made_by, no definition, no marks on columns */
 /* The end of the file: this, 32 digits, and the closing. */
 #define CHECKSUM_OPEN  "\n  \"checksum\": \""
 #define CHECKSUM_CLOSE "\"\n}\n"
@@ -38,8 +38,10 @@ static void write_column(struct nsm_buf *out, const struct nsm_column *column)
     write_member(out, "\n        {", "name", nsm_str_of(column->name));
     write_member(out, ", ", "type", nsm_str_of(nsm_type_name(column->type)));
     write_member(out, ", ", "type_name", nsm_str_of(column->type_name));
-    nsm_buf_printf(out, ", \"not_null\": %s, \"generated\": %s}",
+    nsm_buf_printf(out, ", \"not_null\": %s, \"generated\": %s",
                    column->is_not_null ? "true" : "false", column->is_generated ? "true" : "false");
+    nsm_buf_append_cstr(out, column->is_place ? ", \"place\": true" : "");
+    nsm_buf_append_cstr(out, column->has_own_values ? ", \"own_values\": true}" : "}");
 }
 
 static void write_entry(struct nsm_buf *out, const struct file_entry *entry)
@@ -79,6 +81,17 @@ static void write_object(struct nsm_buf *out, const struct file_manifest *manife
     nsm_buf_append_cstr(out, "]\n    }");
 }
 
+static void write_definition(struct nsm_buf *out, const struct file_definition *definition)
+{
+    char checksum[33];
+    if (!definition->name)
+        return;
+    file_checksum_format(definition->checksum, checksum);
+    write_member(out, ",\n  \"definition\": {", "name", nsm_str_of(definition->name));
+    nsm_buf_printf(out, ", \"bytes\": %" PRIu64 ", \"checksum\": \"%s\"}", definition->n_bytes,
+                   checksum);
+}
+
 static void write_checksum(struct nsm_buf *out)
 {
     struct file_checksum checksum = {0};
@@ -95,6 +108,9 @@ struct nsm_error *file_manifest_write(const char *folder, const struct file_mani
     write_member(&text, ",\n  ", "namespace", nsm_str_of(manifest->namespace_name));
     write_member(&text, ",\n  ", "run", nsm_str_of(manifest->run_id));
     write_member(&text, ",\n  ", "prefix", manifest->prefix);
+    if (manifest->maker)
+        write_member(&text, ",\n  ", "made_by", nsm_str_of(manifest->maker));
+    write_definition(&text, &manifest->definition);
     nsm_buf_append_cstr(&text, ",\n  \"objects\": [");
     for (size_t index = 0; index < manifest->n_objects; index++) {
         nsm_buf_append_cstr(&text, index > 0 ? "," : "");
@@ -177,6 +193,8 @@ static struct nsm_error *read_column(struct reading *reading, const json_t *json
         return wrong("type", "a type");
     ret->is_not_null = json_is_true(json_object_get(json, "not_null"));
     ret->is_generated = json_is_true(json_object_get(json, "generated"));
+    ret->is_place = json_is_true(json_object_get(json, "place"));
+    ret->has_own_values = json_is_true(json_object_get(json, "own_values"));
     return NULL;
 }
 
@@ -206,21 +224,46 @@ static struct nsm_error *read_columns(struct reading *reading, const json_t *jso
     return NULL;
 }
 
+static struct nsm_error *read_file_name(struct reading *reading, const json_t *json,
+                                        const char **ret)
+{
+    NSM_TRY(read_text(reading, json, "name", ret));
+    if ((*ret)[0] == '.' || (*ret)[0] == '\0' || strchr(*ret, '/'))
+        return wrong("name", "a file in the manifest's folder");
+    return NULL;
+}
+
+static struct nsm_error *read_checksum(struct reading *reading, const json_t *json,
+                                       struct file_checksum *ret)
+{
+    struct nsm_str checksum = {0};
+    NSM_TRY(read_bytes(reading, json, "checksum", &checksum));
+    return file_checksum_parse(checksum, ret) ? NULL : wrong("checksum", "32 hexadecimal digits");
+}
+
 static struct nsm_error *read_entry(struct reading *reading, const json_t *json,
                                     struct file_entry *ret)
 {
-    struct nsm_str checksum = {0};
-    NSM_TRY(read_text(reading, json, "name", &ret->name));
-    if (ret->name[0] == '.' || ret->name[0] == '\0' || strchr(ret->name, '/'))
-        return wrong("name", "a file in the manifest's folder");
+    NSM_TRY(read_file_name(reading, json, &ret->name));
     NSM_TRY(read_count(json, "records", &ret->n_records));
     NSM_TRY(read_count(json, "lines", &ret->n_lines));
     NSM_TRY(read_count(json, "bytes", &ret->n_bytes));
     NSM_TRY(read_count(json, "data_bytes", &ret->n_data_bytes));
-    NSM_TRY(read_bytes(reading, json, "checksum", &checksum));
-    if (!file_checksum_parse(checksum, &ret->checksum))
-        return wrong("checksum", "32 hexadecimal digits");
-    return NULL;
+    return read_checksum(reading, json, &ret->checksum);
+}
+
+/* Whose objects they are, and what it has said of them. */
+static struct nsm_error *read_maker(struct reading *reading, const json_t *json,
+                                    struct file_manifest *ret)
+{
+    const json_t *const definition = json_object_get(json, "definition");
+    if (json_object_get(json, "made_by"))
+        NSM_TRY(read_text(reading, json, "made_by", &ret->maker));
+    if (!definition)
+        return NULL;
+    NSM_TRY(read_file_name(reading, definition, &ret->definition.name));
+    NSM_TRY(read_count(definition, "bytes", &ret->definition.n_bytes));
+    return read_checksum(reading, definition, &ret->definition.checksum);
 }
 
 /* The sums over the object's files; the version is the checksum of their checksums. */
@@ -294,9 +337,9 @@ static struct nsm_error *check_format(const json_t *json)
     if (!json_is_string(format) || strcmp(json_string_value(format), FORMAT) != 0 ||
         !json_is_integer(version))
         return nsm_error_new(NSM_E_CORRUPT, "not a manifest of format " FORMAT);
-    if (json_integer_value(version) != FORMAT_VERSION) {
+    if (json_integer_value(version) < 1 || json_integer_value(version) > FORMAT_VERSION) {
         return nsm_error_new(NSM_E_UNSUPPORTED,
-                             "version %" PRId64 " of the format is not known here, only %d",
+                             "version %" PRId64 " of the format is not known here, only 1 to %d",
                              (int64_t)json_integer_value(version), FORMAT_VERSION);
     }
     return NULL;
@@ -328,6 +371,7 @@ static struct nsm_error *parse(struct nsm_arena *arena, struct nsm_str text,
     NSM_TRY(read_text(&reading, json, "namespace", &manifest.namespace_name));
     NSM_TRY(read_text(&reading, json, "run", &manifest.run_id));
     NSM_TRY(read_bytes(&reading, json, "prefix", &manifest.prefix));
+    NSM_TRY_WRAP(read_maker(&reading, json, &manifest), "definition");
     NSM_TRY(read_objects(&reading, json, &manifest));
     *ret = manifest;
     return NULL;

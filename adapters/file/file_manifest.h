@@ -9,7 +9,7 @@
 #define NSM_ADAPTERS_FILE_MANIFEST_H
 
 #include "adapters/adapter.h"
-#include "adapters/file/file_stream.h"
+#include "adapters/file/file_definition.h"
 
 #define FILE_MANIFEST_NAME "manifest.json"
 
@@ -25,7 +25,9 @@ struct file_entry {
 struct file_manifest {
     const char *namespace_name; /* that was exported */
     const char *run_id;         /* of the run that did */
-    struct nsm_str prefix;      /* of all keys */
+    const char *maker;          /* the adapter whose objects these are; NULL: not known */
+    struct file_definition definition;
+    struct nsm_str prefix; /* of all keys */
     struct nsm_object *objects;
     size_t n_objects;
     struct file_entry *entries; /* object by object */

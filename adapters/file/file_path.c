@@ -181,7 +181,7 @@ static struct nsm_error *write_synced(const char *path, struct nsm_str bytes)
 struct nsm_error *file_replace(const char *folder, const char *name, struct nsm_str bytes)
 {
     char *path NSM_CLEANUP(nsm_freep) = nsm_xasprintf("%s/%s", folder, name);
-    char *aside NSM_CLEANUP(nsm_freep) = nsm_xasprintf("%s.tmp", path);
+    char *aside NSM_CLEANUP(nsm_freep) = nsm_xasprintf("%s" FILE_ASIDE_SUFFIX, path);
     struct nsm_error *const error = write_synced(aside, bytes);
     if (error) {
         (void)unlink(aside);

@@ -47,7 +47,9 @@ struct nsm_error *file_open(const char *path, int flags, int *ret_fd) NSM_MUST_U
 /* All of `bytes`, in as many calls as it takes. `path` is for the message. */
 struct nsm_error *file_write_all(int fd, const char *path, struct nsm_str bytes) NSM_MUST_USE;
 
-/* Replaces `folder`/`name` by `bytes`: whole or not at all, durable on return. */
+/* Replaces `folder`/`name` by `bytes`: whole or not at all, durable on return; written aside under
+ * this suffix. */
+#define FILE_ASIDE_SUFFIX ".tmp"
 struct nsm_error *file_replace(const char *folder, const char *name, struct nsm_str bytes)
     NSM_MUST_USE;
 

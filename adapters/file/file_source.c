@@ -17,6 +17,7 @@
 struct file_source {
     const char *folder;
     struct file_manifest manifest;
+    unsigned left_out; /* enum file_left_out */
 };
 
 /* ---- survey ---- */
@@ -32,6 +33,87 @@ static struct nsm_error *not_found(const struct nsm_source *source, const char *
                          source->namespace_name, folder, FILE_MANIFEST_NAME,
                          is_unfinished ? ", as the export did not come to its end" : "");
 }
+
+/* ---- what is for its own kind of store alone ---- */
+
+static bool is_for(const struct nsm_source *source, const char *adapter)
+{
+    return source->destination_adapter && adapter &&
+           strcmp(source->destination_adapter, adapter) == 0;
+}
+
+/* Another archive takes everything. */
+static unsigned choose_left_out(const struct nsm_source *source,
+                                const struct file_manifest *manifest)
+{
+    if (source->written || is_for(source, source->backend->adapter->name))
+        return 0;
+    const bool is_own = is_for(source, manifest->maker);
+    const bool keeps_places = is_own && source->flags & NSM_SURVEY_KEEP_PLACES;
+    return (keeps_places ? 0U : FILE_LEFT_OUT_PLACES) | (is_own ? FILE_LEFT_OUT_GENERATED : 0U);
+}
+
+static void leave_out(struct nsm_arena *arena, struct nsm_object *object, unsigned left_out)
+{
+    size_t *const places = nsm_arena_calloc(arena, object->n_columns, sizeof(*places));
+    struct nsm_column *const columns = nsm_arena_calloc(arena, object->n_columns, sizeof(*columns));
+    size_t *const keys = nsm_arena_calloc(arena, object->n_key_columns, sizeof(*keys));
+    size_t n_columns = 0;
+    bool is_key_whole = true;
+    for (size_t index = 0; index < object->n_columns; index++) {
+        const bool is_out = file_is_left_out(&object->columns[index], left_out);
+        places[index] = is_out ? SIZE_MAX : n_columns;
+        if (!is_out)
+            columns[n_columns++] = object->columns[index];
+    }
+    for (size_t index = 0; index < object->n_key_columns; index++) {
+        keys[index] = places[object->key_columns[index]];
+        is_key_whole &= keys[index] != SIZE_MAX;
+    }
+    object->columns = columns;
+    object->n_columns = n_columns;
+    object->key_columns = keys;
+    object->n_key_columns = is_key_whole ? object->n_key_columns : 0;
+}
+
+static void look_at_columns(struct nsm_findings *findings, const struct nsm_object *object,
+                            const char *maker)
+{
+    for (size_t index = 0; index < object->n_columns; index++) {
+        if (object->columns[index].has_own_values)
+            nsm_findings_add(findings, NSM_FINDING_REFUSAL, "", 1,
+                             "table %s: column %s holds values of several types, or texts that are "
+                             "not valid UTF-8 or have a NUL inside, which no column of another "
+                             "store than %s holds unchanged",
+                             object->name, object->columns[index].name, maker);
+    }
+}
+
+static struct nsm_error *look_at_maker(struct nsm_source *source, const struct file_source *state)
+{
+    const struct file_manifest *const manifest = &state->manifest;
+    struct nsm_census *const census = &source->census;
+    census->maker = manifest->maker;
+    if (manifest->definition.name && !source->written) {
+        NSM_TRY(file_definition_check(state->folder, &manifest->definition));
+        census->definition =
+            nsm_arena_printf(&census->arena, "%s/%s", state->folder, manifest->definition.name);
+    }
+    if (source->written || is_for(source, source->backend->adapter->name) ||
+        is_for(source, manifest->maker))
+        return NULL;
+    for (size_t index = 0; index < census->n_objects && manifest->maker; index++)
+        look_at_columns(&census->findings, &census->objects[index], manifest->maker);
+    if (manifest->definition.name)
+        nsm_findings_add(
+            &census->findings, NSM_FINDING_NOTE, "", 1,
+            "rows, columns and primary keys go to another kind of store; all else that "
+            "the archive has of %s stays behind",
+            manifest->maker);
+    return NULL;
+}
+
+/* ---- a namespace ---- */
 
 static struct nsm_error *survey_one(struct nsm_backend *backend, struct nsm_source *source)
 {
@@ -49,8 +131,14 @@ static struct nsm_error *survey_one(struct nsm_backend *backend, struct nsm_sour
     }
     NSM_TRY(error);
     const struct file_manifest *const manifest = &state->manifest;
-    for (size_t index = 0; index < manifest->n_objects; index++)
-        *nsm_census_add_object(census) = manifest->objects[index];
+    state->left_out = choose_left_out(source, manifest);
+    for (size_t index = 0; index < manifest->n_objects; index++) {
+        struct nsm_object *const object = nsm_census_add_object(census);
+        *object = manifest->objects[index];
+        if (state->left_out)
+            leave_out(&census->arena, object, state->left_out);
+    }
+    NSM_TRY(look_at_maker(source, state));
     for (size_t index = 0; index < manifest->n_entries && !(source->flags & NSM_SURVEY_COUNT_ONLY);
          index++) {
         const struct file_entry *const entry = &manifest->entries[index];
@@ -196,6 +284,7 @@ struct nsm_error *file_reader_open(struct nsm_reader *base, struct nsm_context *
     reader->path = nsm_arena_printf(&reader->arena, "%s/%s", source->folder, reader->entry->name);
     file_shape_init(&reader->shape, &reader->arena,
                     &source->manifest.objects[reader->entry->object], source->manifest.prefix);
+    reader->shape.left_out = source->left_out;
     struct nsm_error *const error = open_lines(reader);
     if (error)
         file_reader_close(base);

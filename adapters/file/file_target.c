@@ -79,6 +79,8 @@ static struct nsm_error *claim_of_manifest(struct file_standing *standing, const
         claim(standing, manifest.entries[index].name);
         standing->n_records += manifest.entries[index].n_records;
     }
+    if (manifest.definition.name)
+        claim(standing, manifest.definition.name);
     return NULL;
 }
 
@@ -100,17 +102,29 @@ static void claim_of_journal(struct file_standing *standing, const char *folder,
     claim(standing, nsm_arena_printf(&arena, "%.*s", (int)len, name));
 }
 
+static void claim_definition(struct file_standing *standing)
+{
+    for (size_t index = 0; index < standing->names.n_names; index++)
+        standing->is_ours[index] |= file_definition_is_name(standing->names.names[index]);
+}
+
 static struct nsm_error *look_into(struct file_standing *standing, const char *folder,
                                    const char *run_id)
 {
     standing->is_ours = nsm_xcalloc(standing->names.n_names + 1, sizeof(*standing->is_ours));
     if (file_names_find(&standing->names, FILE_MANIFEST_NAME) < standing->names.n_names)
         NSM_TRY(claim_of_manifest(standing, folder, run_id));
-    claim(standing, FILE_MANIFEST_NAME ".tmp");
+    claim(standing, FILE_MANIFEST_NAME FILE_ASIDE_SUFFIX);
+    bool has_journal = false;
     for (size_t index = 0; index < standing->names.n_names; index++) {
-        if (file_name_ends_with(standing->names.names[index], FILE_JOURNAL_SUFFIX))
-            claim_of_journal(standing, folder, standing->names.names[index], run_id);
+        if (!file_name_ends_with(standing->names.names[index], FILE_JOURNAL_SUFFIX))
+            continue;
+        claim_of_journal(standing, folder, standing->names.names[index], run_id);
+        has_journal |= standing->is_ours[index];
     }
+    /* Before its manifest is written, a definition stands beside the journals of its export. */
+    if (has_journal && !standing->has_manifest)
+        claim_definition(standing);
     for (size_t index = 0; index < standing->names.n_names; index++) {
         standing->n_ours += standing->is_ours[index];
         if (!standing->is_ours[index] && !standing->foreign)

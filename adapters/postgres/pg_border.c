@@ -221,16 +221,33 @@ static void note(struct nsm_source *source, const struct nsm_pg_crossing *crossi
     }
 }
 
+static const char *const crossing_words[] = {
+    [NSM_PG_NEED] = "need",           [NSM_PG_EXTENSION] = "extension",
+    [NSM_PG_USED] = "used",           [NSM_PG_CAST] = "cast",
+    [NSM_PG_PARTITION] = "partition", [NSM_PG_TABLESPACE] = "tablespace",
+    [NSM_PG_GRANT] = "grant",         [NSM_PG_PUBLICATION] = "publication",
+    [NSM_PG_POLICY] = "policy",       [NSM_PG_OWNER] = "owner",
+    [NSM_PG_TEXT] = "text",
+};
+
+const char *nsm_pg_crossing_word(enum nsm_pg_crossing_kind kind)
+{
+    return crossing_words[kind];
+}
+
+bool nsm_pg_crossing_parse(const char *word, enum nsm_pg_crossing_kind *ret)
+{
+    for (size_t i = 0; i < NSM_COUNT_OF(crossing_words); i++) {
+        if (strcmp(crossing_words[i], word) != 0)
+            continue;
+        *ret = (enum nsm_pg_crossing_kind)i;
+        return true;
+    }
+    return false;
+}
+
 static void take_crossing(struct nsm_source *source, const PGresult *result, int row)
 {
-    static const char *const kinds[] = {
-        [NSM_PG_NEED] = "need",           [NSM_PG_EXTENSION] = "extension",
-        [NSM_PG_USED] = "used",           [NSM_PG_CAST] = "cast",
-        [NSM_PG_PARTITION] = "partition", [NSM_PG_TABLESPACE] = "tablespace",
-        [NSM_PG_GRANT] = "grant",         [NSM_PG_PUBLICATION] = "publication",
-        [NSM_PG_POLICY] = "policy",       [NSM_PG_OWNER] = "owner",
-        [NSM_PG_TEXT] = "text",
-    };
     struct nsm_pg_source *const state = source->state;
     struct nsm_pg_crossing *const crossing = &state->crossings[state->n_crossings++];
     *crossing = (struct nsm_pg_crossing){
@@ -239,10 +256,7 @@ static void take_crossing(struct nsm_source *source, const PGresult *result, int
         .by = nsm_arena_strdup(&state->arena, PQgetvalue(result, row, 4)),
         .is_foreign_key = nsm_pg_get_bool(result, row, 5),
     };
-    for (size_t i = 0; i < NSM_COUNT_OF(kinds); i++) {
-        if (strcmp(kinds[i], PQgetvalue(result, row, 1)) == 0)
-            crossing->kind = (enum nsm_pg_crossing_kind)i;
-    }
+    (void)nsm_pg_crossing_parse(PQgetvalue(result, row, 1), &crossing->kind);
     /* Owners of tables are known already. */
     for (size_t i = 0; i < state->n_owners && crossing->kind == NSM_PG_OWNER; i++) {
         if (strcmp(state->owners[i], crossing->name) == 0) {
@@ -317,8 +331,7 @@ struct nsm_error *nsm_pg_border_survey(struct nsm_pg_conn *conn, struct nsm_cont
 static const struct nsm_pg_source *crossings_of(const struct nsm_destination *destination)
 {
     const struct nsm_pg_destination *const state = destination->state;
-    const struct nsm_pg_source *const source =
-        destination->source ? destination->source->state : NULL;
+    const struct nsm_pg_source *const source = nsm_pg_source_of(destination);
     bool makes_any = state->n_tables == 0;
     for (size_t i = 0; i < state->n_tables; i++)
         makes_any = makes_any || !state->tables[i].is_kept;

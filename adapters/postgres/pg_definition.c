@@ -7,6 +7,7 @@
 
 #include <errno.h>
 
+#include "adapters/postgres/pg_facts.h"
 #include "adapters/postgres/pg_process.h"
 #include "adapters/postgres/pg_snapshot.h"
 #include "adapters/postgres/pg_text.h"
@@ -124,6 +125,8 @@ struct nsm_error *nsm_pg_dump(struct nsm_context *ctx, const struct nsm_pg_dump_
         (void)unlink(path);
         return error;
     }
+    if (request->source)
+        NSM_TRY(nsm_pg_facts_append(request->source, request->census, path));
     if (rename(path, request->path) != 0)
         return nsm_error_new(NSM_E_IO, "rename %s: %m", path);
     return NULL;
@@ -148,6 +151,8 @@ struct nsm_error *nsm_pg_define(struct nsm_source *source, struct nsm_context *c
         .excluded = state->foreign_tables,
         .n_excluded = state->n_foreign_tables,
         .path = path,
+        .source = state,
+        .census = &source->census,
     };
     return nsm_error_wrap(nsm_pg_dump(ctx, &request), "read the definitions");
 }

@@ -22,6 +22,9 @@ struct nsm_pg_dump_request {
     const struct nsm_pg_name *excluded;
     size_t n_excluded;
     const char *path; /* written under a temporary name, then renamed */
+    const struct nsm_pg_source
+        *source; /* whose facts stand behind it (pg_facts.h), with its census; or NULL */
+    const struct nsm_census *census;
 };
 struct nsm_error *nsm_pg_dump(struct nsm_context *ctx, const struct nsm_pg_dump_request *request)
     NSM_MUST_USE;

@@ -173,7 +173,7 @@ static const char *target_schema(const struct nsm_pg_destination *state, const c
 static void add_matviews(struct planning *planning)
 {
     struct nsm_arena *const arena = &planning->plan->arena;
-    const struct nsm_pg_source *const source = planning->destination->source->state;
+    const struct nsm_pg_source *const source = nsm_pg_source_of(planning->destination);
     const struct nsm_pg_name **const matviews =
         nsm_arena_calloc(arena, source->n_matviews, sizeof(struct nsm_pg_name *));
     bool *const is_found = nsm_arena_calloc(arena, source->n_matviews, sizeof(bool));
@@ -210,7 +210,7 @@ static struct nsm_error *plan_definition(struct planning *planning, struct nsm_c
     add_sequential_step(planning, 1, "foreign keys");
     NSM_TRY(add_checks(planning, ctx));
     add_sequential_step(planning, 3, "triggers, rules, policies, comments");
-    if (planning->destination->source)
+    if (nsm_pg_source_of(planning->destination))
         add_matviews(planning);
     return NULL;
 }
@@ -252,8 +252,7 @@ struct nsm_error *nsm_pg_plan_finish(struct nsm_destination *destination, struct
                                      struct nsm_finish_plan *plan)
 {
     const struct nsm_pg_destination *const state = destination->state;
-    const struct nsm_pg_source *const source =
-        destination->source ? destination->source->state : NULL;
+    const struct nsm_pg_source *const source = nsm_pg_source_of(destination);
     struct planning planning = {.destination = destination, .state = state, .plan = plan};
     struct nsm_arena arena NSM_CLEANUP(nsm_arena_release) = NSM_ARENA_INIT;
     if (!destination->definition) {
@@ -319,7 +318,7 @@ static struct nsm_error *run_sequences(const struct nsm_destination *destination
                                        struct nsm_pg_conn *conn, struct nsm_context *ctx)
 {
     const struct nsm_pg_destination *const state = destination->state;
-    const struct nsm_pg_source *const source = destination->source->state;
+    const struct nsm_pg_source *const source = nsm_pg_source_of(destination);
     const bool may_stand = destination->if_exists == NSM_IF_EXISTS_MERGE ||
                            destination->if_exists == NSM_IF_EXISTS_SKIP;
     struct nsm_buf sql NSM_CLEANUP(nsm_buf_release) = NSM_BUF_TEXT;

@@ -538,6 +538,7 @@ void nsm_pg_release_destination(struct nsm_destination *destination)
     if (!state)
         return;
     nsm_pg_definition_forget(destination);
+    nsm_pg_source_free(state->archived);
     nsm_arena_release(&state->arena);
     free(state);
     destination->state = NULL;

@@ -205,9 +205,11 @@ static struct nsm_error *fill(struct filling *filling)
     struct nsm_buf sql NSM_CLEANUP(nsm_buf_release) = NSM_BUF_TEXT;
     nsm_buf_printf(&sql, "BEGIN; REFRESH MATERIALIZED VIEW %s", filling->to.ptr);
     NSM_TRY(exec_buf(filling, &sql));
-    NSM_TRY(open_source(filling));
-    NSM_TRY(bring_rows(filling));
-    NSM_TRY(nsm_pg_exec(filling->source, filling->ctx, "COMMIT"));
+    if (filling->destination->source) {
+        NSM_TRY(open_source(filling));
+        NSM_TRY(bring_rows(filling));
+        NSM_TRY(nsm_pg_exec(filling->source, filling->ctx, "COMMIT"));
+    }
     return nsm_pg_exec(filling->target, filling->ctx, "COMMIT");
 }
 
@@ -225,4 +227,57 @@ struct nsm_error *nsm_pg_matview_fill(const struct nsm_destination *destination,
     nsm_pg_quote_qualified(&filling.from, from->schema, from->name);
     nsm_pg_quote_qualified(&filling.to, to->schema, to->name);
     return nsm_error_wrap(fill(&filling), "fill materialized view %s.%s", to->schema, to->name);
+}
+
+/* ---- the survey ---- */
+
+/* Whether the query gives the rows that stand there. It may fail: it reads what our role may have no right to. */
+static struct nsm_error *look_at_query(struct nsm_pg_conn *conn, struct nsm_context *ctx,
+                                       const char *matview, bool *ret_is_stale)
+{
+    const char *const params[] = {matview};
+    PGresult *query NSM_CLEANUP(nsm_pg_resultp) = NULL;
+    PGresult *stands NSM_CLEANUP(nsm_pg_resultp) = NULL;
+    PGresult *comes NSM_CLEANUP(nsm_pg_resultp) = NULL;
+    struct nsm_buf from NSM_CLEANUP(nsm_buf_release) = NSM_BUF_TEXT;
+    NSM_TRY(nsm_pg_query(conn, ctx, "SELECT rtrim(pg_get_viewdef($1::regclass), ';')", params, 1,
+                         &query));
+    nsm_buf_printf(&from, "(%s\n)", PQgetvalue(query, 0, 0));
+    NSM_TRY(digest(conn, ctx, matview, &stands));
+    NSM_TRY(digest(conn, ctx, from.ptr, &comes));
+    *ret_is_stale = strcmp(PQgetvalue(stands, 0, 0), PQgetvalue(comes, 0, 0)) != 0;
+    return NULL;
+}
+
+static struct nsm_error *survey_one(struct nsm_pg_conn *conn, struct nsm_context *ctx,
+                                    struct nsm_findings *findings, const struct nsm_pg_name *name)
+{
+    struct nsm_buf matview NSM_CLEANUP(nsm_buf_release) = NSM_BUF_TEXT;
+    bool is_stale = false;
+    nsm_pg_quote_qualified(&matview, name->schema, name->name);
+    NSM_TRY(nsm_pg_exec(conn, ctx, "SAVEPOINT nsmigrate_matview"));
+    struct nsm_error *const error = look_at_query(conn, ctx, matview.ptr, &is_stale);
+    if (error && (nsm_context_is_canceled(ctx) || nsm_code_is_retryable(nsm_error_code(error))))
+        return error;
+    if (error || is_stale)
+        nsm_findings_add(findings, NSM_FINDING_LOSS, "stale-views", 1,
+                         error ? "whether materialized view %s.%s holds what its query gives can't "
+                                 "be told; it is filled anew from an archive"
+                               : "materialized view %s.%s holds rows that its query does not give "
+                                 "now; it is filled anew from an archive",
+                         name->schema, name->name);
+    nsm_error_free(error);
+    return nsm_pg_exec(conn, ctx, "ROLLBACK TO SAVEPOINT nsmigrate_matview");
+}
+
+struct nsm_error *nsm_pg_matview_survey(struct nsm_pg_conn *conn, struct nsm_context *ctx,
+                                        struct nsm_source **sources, size_t n_sources)
+{
+    for (size_t i = 0; i < n_sources; i++) {
+        const struct nsm_pg_source *const state = sources[i]->state;
+        const bool is_archived = sources[i]->flags & NSM_SURVEY_ARCHIVE && !sources[i]->written;
+        for (size_t k = 0; k < state->n_matviews && is_archived; k++)
+            NSM_TRY(survey_one(conn, ctx, &sources[i]->census.findings, &state->matviews[k]));
+    }
+    return NULL;
 }

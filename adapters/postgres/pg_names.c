@@ -3,6 +3,7 @@
  */
 #include "adapters/postgres/pg_names.h"
 
+#include "adapters/postgres/pg_facts.h"
 #include "migrate/base/alloc.h"
 
 bool nsm_pg_is_from_postgres(const struct nsm_destination *destination)
@@ -12,7 +13,8 @@ bool nsm_pg_is_from_postgres(const struct nsm_destination *destination)
 
 const struct nsm_pg_source *nsm_pg_source_of(const struct nsm_destination *destination)
 {
-    return destination->source ? destination->source->state : NULL;
+    const struct nsm_pg_destination *const state = destination->state;
+    return destination->source ? destination->source->state : state->archived;
 }
 
 /* The one schema of all that is selected at the source; NULL: several, or none. */
@@ -89,6 +91,8 @@ struct nsm_error *nsm_pg_name_targets(struct nsm_destination *destination)
     struct nsm_pg_destination *const state = nsm_xcalloc(1, sizeof(*state));
     destination->state = state;
     const size_t n = destination->shape->n_objects;
+    if (!destination->source && destination->definition)
+        NSM_TRY(nsm_pg_facts_load(destination->definition, n, &state->archived));
     state->n_tables = n;
     state->tables = nsm_arena_calloc(&state->arena, n, sizeof(*state->tables));
     struct nsm_pg_pattern table = {0};

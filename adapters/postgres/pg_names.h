@@ -18,8 +18,6 @@
     nsm_findings_add(&(destination)->target.findings, NSM_FINDING_NOTE, "", 1, __VA_ARGS__)
 
 bool nsm_pg_is_from_postgres(const struct nsm_destination *destination);
-/* What survey left, when the source is a Postgres that the core shows; else NULL. */
-const struct nsm_pg_source *nsm_pg_source_of(const struct nsm_destination *destination);
 
 /* Makes the destination's state, with the names of all tables and the rename that leads to them. What
  * can't be named so is a REFUSAL; NSM_E_INVALID for an option that is none. */

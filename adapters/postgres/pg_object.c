@@ -9,14 +9,14 @@
 #include "adapters/postgres/pg_object.h"
 
 static void fill_columns(const struct nsm_pg_catalog *catalog,
-                         const struct nsm_pg_relation *relation, bool is_other_kind,
+                         const struct nsm_pg_relation *relation, bool has_generated,
                          struct nsm_arena *arena, struct nsm_object *object)
 {
     object->columns = nsm_arena_calloc(arena, relation->n_columns, sizeof(*object->columns));
     for (size_t i = 0; i < relation->n_columns; i++) {
         const struct nsm_pg_column *const from = &relation->columns[i];
         /* The destination computes it itself, if it is a Postgres. */
-        if (from->is_generated && !is_other_kind)
+        if (from->is_generated && !has_generated)
             continue;
         struct nsm_column *const column = &object->columns[object->n_columns++];
         const char *type_name = NULL;
@@ -25,6 +25,7 @@ static void fill_columns(const struct nsm_pg_catalog *catalog,
         column->type_name = nsm_arena_strdup(arena, type_name);
         column->name = nsm_arena_strdup(arena, from->name);
         column->is_not_null = from->is_not_null;
+        column->is_generated = from->is_generated;
     }
 }
 
@@ -100,13 +101,13 @@ const char *nsm_pg_version(const struct nsm_pg_catalog *catalog,
 }
 
 void nsm_pg_object_fill(const struct nsm_pg_catalog *catalog,
-                        const struct nsm_pg_relation *relation, bool is_other_kind,
+                        const struct nsm_pg_relation *relation, bool has_generated,
                         struct nsm_arena *arena, struct nsm_object *object)
 {
     object->name = nsm_arena_strdup(arena, relation->name);
     object->schema = nsm_arena_strdup(arena, relation->schema);
     object->model = NSM_MODEL_ROWS;
-    fill_columns(catalog, relation, is_other_kind, arena, object);
+    fill_columns(catalog, relation, has_generated, arena, object);
     fill_key(relation, arena, object);
     fill_format(catalog, relation, arena, object);
     object->n_bytes = relation->table_bytes;

@@ -8,10 +8,10 @@
 
 #include "adapters/postgres/pg_catalog.h"
 
-/* Fills all but the statistics' exactness. `is_other_kind`: for a destination that is no Postgres,
- * which does not compute generated columns itself. */
+/* Fills all but the statistics' exactness. `has_generated`: with generated columns, for a destination
+ * that is no Postgres and does not compute them itself. */
 void nsm_pg_object_fill(const struct nsm_pg_catalog *catalog,
-                        const struct nsm_pg_relation *relation, bool is_other_kind,
+                        const struct nsm_pg_relation *relation, bool has_generated,
                         struct nsm_arena *arena, struct nsm_object *object);
 
 /* Tells whether a table is what it was; in the arena. */

@@ -77,8 +77,7 @@ static struct nsm_error *rename_schema(const struct preparation *preparation, co
 static const char *schema_of_item(const struct preparation *preparation,
                                   const struct nsm_pg_item *item)
 {
-    const struct nsm_source *const from = preparation->destination->source;
-    const struct nsm_pg_source *const source = from ? from->state : NULL;
+    const struct nsm_pg_source *const source = nsm_pg_source_of(preparation->destination);
     const char *const names[] = {source ? source->selection.schema : NULL, preparation->to_schema};
     for (size_t i = 0; i < NSM_COUNT_OF(names); i++) {
         if (names[i] && nsm_pg_item_is_named(item, names[i]))
@@ -117,8 +116,7 @@ static struct nsm_error *rehearse(const struct preparation *preparation,
 /* A definition of single tables does not bring their schemas. */
 static struct nsm_error *make_schemas(const struct preparation *preparation)
 {
-    const struct nsm_source *const from = preparation->destination->source;
-    const struct nsm_pg_source *const source = from ? from->state : NULL;
+    const struct nsm_pg_source *const source = nsm_pg_source_of(preparation->destination);
     for (size_t i = 0; source && i < source->n_relations; i++) {
         const char *schema = source->relations[i].schema;
         if (preparation->from_schema && strcmp(schema, preparation->from_schema) == 0)
@@ -139,7 +137,7 @@ static struct nsm_error *load(const struct preparation *preparation, const char 
 static struct nsm_pg_name *made_tables(const struct preparation *preparation,
                                        struct nsm_arena *arena, size_t *ret_n)
 {
-    const struct nsm_pg_source *const source = preparation->destination->source->state;
+    const struct nsm_pg_source *const source = nsm_pg_source_of(preparation->destination);
     const struct nsm_pg_destination *const state = preparation->state;
     struct nsm_pg_name *const names = nsm_arena_calloc(arena, source->n_relations, sizeof(*names));
     size_t n = 0;
@@ -166,12 +164,11 @@ static struct nsm_pg_name *made_tables(const struct preparation *preparation,
 /* Of what was made, not of what stood there: all tables, also partitioned ones. */
 static struct nsm_error *take_checks_off(const struct preparation *preparation)
 {
-    const struct nsm_source *const from = preparation->destination->source;
     struct nsm_arena arena NSM_CLEANUP(nsm_arena_release) = NSM_ARENA_INIT;
     struct nsm_buf tables NSM_CLEANUP(nsm_buf_release) = NSM_BUF_TEXT;
     struct nsm_buf name NSM_CLEANUP(nsm_buf_release) = NSM_BUF_TEXT;
     size_t n = 0;
-    if (!from)
+    if (!nsm_pg_source_of(preparation->destination))
         return NULL;
     const struct nsm_pg_name *const names = made_tables(preparation, &arena, &n);
     nsm_pg_array_begin(&tables);
@@ -343,7 +340,7 @@ const char *nsm_pg_renamed_archive(const struct nsm_destination *destination,
 static struct nsm_error *dump_templates(const struct preparation *preparation, const char *path)
 {
     struct nsm_arena arena NSM_CLEANUP(nsm_arena_release) = NSM_ARENA_INIT;
-    const struct nsm_pg_source *const source = preparation->destination->source->state;
+    const struct nsm_pg_source *const source = nsm_pg_source_of(preparation->destination);
     struct nsm_pg_dump_request request = {
         .conn = preparation->conn,
         .schema = source->selection.schema ? preparation->to_schema : NULL,

@@ -57,6 +57,10 @@ enum nsm_pg_crossing_kind {
     NSM_PG_TABLESPACE,
     NSM_PG_PUBLICATION,
 };
+/* "need", ...; static. And back: false when there is no such kind. */
+const char *nsm_pg_crossing_word(enum nsm_pg_crossing_kind kind);
+bool nsm_pg_crossing_parse(const char *word, enum nsm_pg_crossing_kind *ret);
+
 struct nsm_pg_crossing {
     enum nsm_pg_crossing_kind kind;
     const char *type, *name; /* "function", "public.f(integer)" */
@@ -99,5 +103,7 @@ struct nsm_error *nsm_pg_find_file(const struct nsm_pg_source *source, const str
     NSM_MUST_USE;
 uint64_t nsm_pg_count_blocks(const struct nsm_pg_table *table);
 void nsm_pg_release_source(struct nsm_source *source);
+/* NULL: nothing to do. */
+void nsm_pg_source_free(struct nsm_pg_source *source);
 
 #endif

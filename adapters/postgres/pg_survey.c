@@ -5,6 +5,7 @@
 #include "adapters/postgres/pg_source.h"
 
 #include "adapters/postgres/pg_border.h"
+#include "adapters/postgres/pg_matview.h"
 #include "adapters/postgres/pg_object.h"
 #include "adapters/postgres/pg_snapshot.h"
 #include "adapters/postgres/pg_text.h"
@@ -27,6 +28,11 @@ struct survey {
 static bool is_other_kind(const struct nsm_source *source)
 {
     return source->flags & NSM_SURVEY_VALUE_TYPES;
+}
+
+static bool reads_generated(const struct nsm_source *source)
+{
+    return source->flags & (NSM_SURVEY_VALUE_TYPES | NSM_SURVEY_ARCHIVE);
 }
 
 static struct nsm_pg_name copy_name(struct nsm_arena *arena, const struct nsm_pg_relation *relation)
@@ -72,7 +78,7 @@ static void add_object(const struct survey *survey, struct nsm_source *source,
     struct nsm_pg_source *const state = source->state;
     struct nsm_object *const object = nsm_census_add_object(&source->census);
     struct nsm_pg_table *const table = &state->tables[source->census.n_objects - 1];
-    nsm_pg_object_fill(&survey->catalog, relation, is_other_kind(source), &source->census.arena,
+    nsm_pg_object_fill(&survey->catalog, relation, reads_generated(source), &source->census.arena,
                        object);
     table->files = nsm_arena_calloc(&state->arena, 1, sizeof(*table->files));
     table->files[table->n_files++] = make_file(survey, source, relation);
@@ -102,7 +108,7 @@ static void add_whole(const struct survey *survey, struct nsm_source *source,
         if (leaf->kind != 'r' || whole_over(survey, source, leaf) != relation)
             continue;
         table->files[table->n_files] = make_file(survey, source, leaf);
-        nsm_pg_object_fill(catalog, leaf, is_other_kind(source), &state->arena, &of_leaf);
+        nsm_pg_object_fill(catalog, leaf, reads_generated(source), &state->arena, &of_leaf);
         object->n_bytes += of_leaf.n_bytes;
         object->n_records += of_leaf.n_records;
         object->is_exact = object->is_exact && of_leaf.is_exact;
@@ -497,6 +503,7 @@ static struct nsm_error *survey_all(struct survey *survey, struct nsm_source **s
     NSM_TRY(nsm_pg_read_values(survey->conn, survey->ctx, sources, n_sources,
                                survey->catalog.block_bytes));
     NSM_TRY(nsm_pg_border_survey(survey->conn, survey->ctx, sources, n_sources));
+    NSM_TRY(nsm_pg_matview_survey(survey->conn, survey->ctx, sources, n_sources));
     for (size_t i = 0; i < n_sources; i++)
         cut_parts(survey, sources[i]);
     return nsm_pg_exec(survey->conn, survey->ctx, "COMMIT");
@@ -577,12 +584,16 @@ uint64_t nsm_pg_count_blocks(const struct nsm_pg_table *table)
     return n;
 }
 
+void nsm_pg_source_free(struct nsm_pg_source *source)
+{
+    if (!source)
+        return;
+    nsm_arena_release(&source->arena);
+    free(source);
+}
+
 void nsm_pg_release_source(struct nsm_source *source)
 {
-    struct nsm_pg_source *const state = source->state;
-    if (!state)
-        return;
-    nsm_arena_release(&state->arena);
-    free(state);
+    nsm_pg_source_free(source->state);
     source->state = NULL;
 }

@@ -42,12 +42,16 @@ struct nsm_pg_destination {
     const char *from_schema; /* the one schema that becomes another; NULL: none is renamed */
     const char *to_schema;
     bool renames_table;
-    const char *identity; /* of server and database */
+    const char *identity;           /* of server and database */
+    struct nsm_pg_source *archived; /* what an archive has of its source (pg_facts.h); NULL: none */
     /* the definition that was loaded last (pg_items.h); NULL: none */
     struct nsm_arena definition_arena;
     struct nsm_pg_definition *definition;
     const char *definition_archive;
 };
+
+/* What survey left of a source that is a Postgres, or once was; NULL: it is none, or the core does not show it. */
+const struct nsm_pg_source *nsm_pg_source_of(const struct nsm_destination *destination);
 
 /* The adapter's operations on destinations. */
 struct nsm_error *nsm_pg_inspect(struct nsm_backend *backend, struct nsm_context *ctx,

@@ -86,6 +86,7 @@ static void add_column(struct column_list *list, struct nsm_arena *arena, sqlite
         .type = sqlite_declared_type(declared),
         .type_name = declared,
         .is_not_null = sqlite3_column_int(statement, 2) != 0,
+        .is_generated = sqlite3_column_int(statement, 4) != HIDDEN_NO,
     };
     list->places[list->n++] = (size_t)sqlite3_column_int(statement, 3);
 }
@@ -209,6 +210,7 @@ struct nsm_error *sqlite_add_rowid(struct sqlite_db *db, struct nsm_arena *arena
         .name = rowid,
         .type = NSM_INT,
         .type_name = "INTEGER",
+        .is_place = true,
     };
     object->columns = columns;
     if (object->n_key_columns == 0) {

@@ -255,33 +255,50 @@ static bool is_target(const struct nsm_destination *destination, const char *tab
     return find_target(destination, table) < destination->target.n_objects;
 }
 
+static void inspect_item(const struct inspection *inspection, struct nsm_destination *destination,
+                         const struct sqlite_item *item)
+{
+    const struct sqlite_item *const other =
+        sqlite_catalog_find_item(&inspection->catalog, item->name);
+    const bool is_view = strcmp(item->type, "view") == 0;
+    if (other && strcmp(other->sql, item->sql) == 0)
+        return;
+    if (sqlite_catalog_find(&inspection->catalog, item->name)) {
+        refuse(destination, "%s %s: a table of that name stands there", sqlite_item_words(item),
+               item->name);
+        return;
+    }
+    if (!other)
+        return;
+    if (is_view && strcmp(other->type, "view") == 0)
+        nsm_findings_add(&destination->target.findings, NSM_FINDING_CONFLICT, "", 1,
+                         "view %s is another one", item->name);
+    else if (strcmp(other->type, item->type) != 0 || !is_target(destination, other->table))
+        refuse(destination, "%s %s: there is one of that name, on %s", sqlite_item_words(item),
+               item->name, other->table);
+}
+
 /* What the source has besides tables may meet something of the same name: better found now than
  * after the rows. */
-static void inspect_items(const struct inspection *inspection, struct nsm_destination *destination)
+static struct nsm_error *inspect_items(const struct inspection *inspection,
+                                       struct nsm_destination *destination)
 {
+    static const char *const types[] = {"index", "view", "trigger", "virtual"};
     const struct sqlite_source *const source =
         destination->source ? destination->source->state : NULL;
-    for (size_t i = 0; source && i < source->n_items; i++) {
-        const struct sqlite_item *const item = &source->items[i];
-        const struct sqlite_item *const other =
-            sqlite_catalog_find_item(&inspection->catalog, item->name);
-        const bool is_view = strcmp(item->type, "view") == 0;
-        if (other && strcmp(other->sql, item->sql) == 0)
-            continue;
-        if (sqlite_catalog_find(&inspection->catalog, item->name)) {
-            refuse(destination, "%s %s: a table of that name stands there", sqlite_item_words(item),
-                   item->name);
-            continue;
+    for (size_t i = 0; source && i < source->n_items; i++)
+        inspect_item(inspection, destination, &source->items[i]);
+    if (source || !destination->definition)
+        return NULL;
+    NSM_CLEANUP(sqlite_definition_release) struct sqlite_definition archived = {0};
+    NSM_TRY(sqlite_definition_load(destination->definition, &archived));
+    for (size_t i = 0; i < archived.n_items; i++) {
+        for (size_t t = 0; t < NSM_COUNT_OF(types); t++) {
+            if (strcmp(archived.items[i].type, types[t]) == 0)
+                inspect_item(inspection, destination, &archived.items[i]);
         }
-        if (!other)
-            continue;
-        if (is_view && strcmp(other->type, "view") == 0)
-            nsm_findings_add(&destination->target.findings, NSM_FINDING_CONFLICT, "", 1,
-                             "view %s is another one", item->name);
-        else if (strcmp(other->type, item->type) != 0 || !is_target(destination, other->table))
-            refuse(destination, "%s %s: there is one of that name, on %s", sqlite_item_words(item),
-                   item->name, other->table);
     }
+    return NULL;
 }
 
 /* Reading and writing one table would end in neither. */
@@ -327,7 +344,8 @@ static struct nsm_error *inspect_all(struct inspection *inspection,
             NSM_TRY_WRAP(inspect_object(inspection, destination, &destination->target.objects[j]),
                          "namespace %s", destination->namespace_name);
         if (sqlite_is_same_kind(destination)) {
-            inspect_items(inspection, destination);
+            NSM_TRY_WRAP(inspect_items(inspection, destination), "namespace %s",
+                         destination->namespace_name);
             check_not_source(destination, inspection->path);
         }
     }

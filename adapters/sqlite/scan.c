@@ -111,6 +111,11 @@ static void conclude(struct nsm_object *object, const struct classes *classes,
 {
     for (size_t i = 0; i < object->n_columns; i++) {
         struct nsm_column *const column = &object->columns[i];
+        if (!findings) {
+            column->has_own_values =
+                !common_type(&classes[i], column) || classes[i].n_bad_texts > 0;
+            continue;
+        }
         if (classes[i].n_bad_texts)
             nsm_findings_add(findings, NSM_FINDING_REFUSAL, "", classes[i].n_bad_texts,
                              "table %s: column %s holds %" PRIu64 " texts that are not valid "

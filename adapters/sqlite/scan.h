@@ -15,7 +15,8 @@
 struct nsm_error *sqlite_scan_damage(struct sqlite_db *db, const char *table) NSM_MUST_USE;
 
 /* One pass over all rows: sets each column's type to one that holds all its values, and the
- * object's counts. Where there is none, or a text that other stores do not take, a REFUSAL. */
+ * object's counts. Where there is none, or a text that other stores do not take, a REFUSAL; without `findings`
+ * the column is marked as has_own_values. */
 struct nsm_error *sqlite_scan_values(struct sqlite_db *db, const struct sqlite_access *access,
                                      struct nsm_object *object, struct nsm_findings *findings)
     NSM_MUST_USE;

@@ -117,11 +117,12 @@ static struct nsm_error *survey_table(struct sqlite_db *db, struct nsm_source *s
     struct nsm_arena *const arena = &source->census.arena;
     struct nsm_findings *const findings = &source->census.findings;
     const bool is_foreign = source->flags & NSM_SURVEY_VALUE_TYPES;
+    const bool is_archived = source->flags & NSM_SURVEY_ARCHIVE;
     const bool has_places = source->flags & NSM_SURVEY_KEEP_PLACES && !table->is_without_rowid;
     size_t n_computed = 0;
     NSM_TRY(sqlite_scan_damage(db, table->name));
-    NSM_TRY(sqlite_describe_columns(db, arena, is_foreign ? SQLITE_DESCRIBE_COMPUTED : 0, object,
-                                    &n_computed));
+    NSM_TRY(sqlite_describe_columns(
+        db, arena, is_foreign || is_archived ? SQLITE_DESCRIBE_COMPUTED : 0, object, &n_computed));
     if (n_computed && is_foreign)
         nsm_findings_add(findings, NSM_FINDING_NOTE, "", n_computed,
                          "table %s: %zu computed columns become ordinary ones", object->name,
@@ -131,8 +132,10 @@ static struct nsm_error *survey_table(struct sqlite_db *db, struct nsm_source *s
         NSM_TRY(sqlite_add_rowid(db, arena, object));
     NSM_TRY(sqlite_access_make(db, arena, object, access));
     NSM_CLEANUP(nsm_error_freep)
-    struct nsm_error *error = is_foreign ? sqlite_scan_values(db, access, object, findings)
-                                         : sqlite_scan_counts(db, access, object);
+    struct nsm_error *error =
+        is_foreign || is_archived
+            ? sqlite_scan_values(db, access, object, is_foreign ? findings : NULL)
+            : sqlite_scan_counts(db, access, object);
     if (!nsm_error_is(error, NSM_E_INVALID))
         return NSM_STEAL(error);
     NSM_CLEANUP(nsm_freep) char *words = nsm_error_text(error);

@@ -44,6 +44,8 @@ struct nsm_ns {
     enum nsm_lane lane;
     const char *lane_name, *layout_name; /* for the report; "" while not chosen */
     bool is_surveyed, is_laid_out, is_inspected;
+    bool
+        is_as_it_was; /* rows that no conversion touches: to their own kind of store or an archive */
     struct nsm_error *survey_error; /* what was wrong with this one alone */
 
     /* run */

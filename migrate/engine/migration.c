@@ -126,6 +126,14 @@ static struct nsm_error *list_names(void *arg, const struct nsm_plan_template *t
                           "backend %s", store->plan->name);
 }
 
+static unsigned survey_flags(const struct nsm_ns *ns)
+{
+    const struct nsm_adapter *const destination = ns->destination_store->adapter;
+    if (destination->caps & NSM_CAP_ARCHIVE && ns->plan->layout == NSM_LAYOUT_DEFAULT)
+        return NSM_SURVEY_ARCHIVE | NSM_SURVEY_KEEP_PLACES;
+    return ns->source_store->adapter == destination ? 0 : NSM_SURVEY_VALUE_TYPES;
+}
+
 static void init_namespace(struct nsm_migration *migration, size_t index)
 {
     struct nsm_ns *const ns = &migration->namespaces[index];
@@ -140,10 +148,10 @@ static void init_namespace(struct nsm_migration *migration, size_t index)
         .backend = ns->source_store->backend,
         .namespace_name = plan->name,
         .selection = plan->source.selection,
+        .destination_adapter = ns->destination_store->adapter->name,
         .part_bytes = PART_BYTES,
     };
-    if (ns->source_store->adapter != ns->destination_store->adapter)
-        ns->source.flags |= NSM_SURVEY_VALUE_TYPES;
+    ns->source.flags = survey_flags(ns);
     ns->destination = (struct nsm_destination){
         .backend = ns->destination_store->backend,
         .namespace_name = plan->name,

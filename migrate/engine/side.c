@@ -10,7 +10,7 @@ size_t nsm_prefix_bytes(const struct nsm_ns *ns, bool is_destination)
 
 unsigned nsm_digest_flags(const struct nsm_ns *ns)
 {
-    return ns->destination.source ? NSM_DIGEST_TYPED : 0;
+    return ns->destination.source || ns->is_as_it_was ? NSM_DIGEST_TYPED : 0;
 }
 
 struct nsm_compare_object nsm_side_object(const struct nsm_side *side)

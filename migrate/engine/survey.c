@@ -225,6 +225,30 @@ static struct nsm_error *learn_once(struct nsm_context *ctx, void *arg)
     return learn_fields(arg, ctx);
 }
 
+static bool has_rows(const struct nsm_census *census)
+{
+    return census->n_objects == 0 || census->objects[0].model == NSM_MODEL_ROWS;
+}
+
+/* An archive may hold what another kind of store has: then it is as if that store itself were the source. */
+static void choose_definition(struct nsm_ns *ns)
+{
+    const struct nsm_adapter *const source = ns->source_store->adapter;
+    const struct nsm_adapter *const destination = ns->destination_store->adapter;
+    const struct nsm_census *const census = &ns->source.census;
+    const char *const maker = census->maker ? census->maker : source->name;
+    const bool is_own = strcmp(maker, destination->name) == 0;
+    const bool is_archived = destination->caps & NSM_CAP_ARCHIVE;
+    ns->destination.source_adapter = maker;
+    ns->is_as_it_was =
+        has_rows(census) && (is_own || is_archived) && ns->stage.layout == NSM_LAYOUT_DEFAULT;
+    ns->destination.definition = NULL;
+    if (ns->is_as_it_was && census->definition)
+        ns->destination.definition = census->definition;
+    else if (ns->is_as_it_was && source->define)
+        ns->destination.definition = ns->definition_path;
+}
+
 static struct nsm_error *lay_out(struct nsm_ns *ns, struct nsm_context *ctx)
 {
     NSM_TRY(nsm_layout_init(&ns->stage, ns->plan->layout, &ns->source.census,
@@ -237,11 +261,8 @@ static struct nsm_error *lay_out(struct nsm_ns *ns, struct nsm_context *ctx)
     }
     const bool is_same_adapter = ns->source_store->adapter == ns->destination_store->adapter;
     ns->destination.shape = &ns->stage.shape;
-    ns->destination.source_adapter = ns->source_store->adapter->name;
     ns->destination.source = is_same_adapter ? &ns->source : NULL;
-    const bool has_definition = is_same_adapter && ns->source_store->adapter->define &&
-                                ns->stage.layout == NSM_LAYOUT_DEFAULT;
-    ns->destination.definition = has_definition ? ns->definition_path : NULL;
+    choose_definition(ns);
     return NULL;
 }
 
@@ -367,7 +388,8 @@ static void refuse_itself(struct nsm_ns *ns)
 static void conclude(struct nsm_ns *ns)
 {
     ns->is_inspected = true;
-    nsm_layout_bind(&ns->stage, &ns->destination.target, ns->destination.source != NULL,
+    nsm_layout_bind(&ns->stage, &ns->destination.target,
+                    ns->destination.source || ns->is_as_it_was ? NSM_LAYOUT_SAME_ADAPTER : 0,
                     &ns->layout_findings);
     ns->lane = lane_of(ns);
     ns->lane_name = nsm_lane_name(ns->lane);

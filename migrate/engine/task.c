@@ -171,11 +171,22 @@ static struct nsm_error *settle_parts(struct nsm_ns *ns, struct nsm_context *ctx
 
 /* ---- prepare ---- */
 
+/* What is made at a destination is made once. In an archive the definition goes last, and must not be older than rows that
+ * a later run brings: the numbers of sequences are in it. */
+static bool needs_definition(const struct nsm_ns *ns)
+{
+    const char *const path = ns->destination.definition;
+    const bool is_archived = ns->destination_store->adapter->caps & NSM_CAP_ARCHIVE;
+    if (!path || path != ns->definition_path)
+        return false;
+    return (is_archived && ns->step < NSM_STEP_FINISHED) || access(path, R_OK) != 0;
+}
+
 static struct nsm_error *define_and_prepare(struct nsm_context *ctx, void *arg)
 {
     struct nsm_ns *const ns = arg;
     const struct nsm_adapter *const source = ns->source_store->adapter;
-    if (ns->destination.definition && access(ns->destination.definition, R_OK) != 0) {
+    if (needs_definition(ns)) {
         NSM_TRY_WRAP(source->define(&ns->source, ctx, ns->destination.definition), "backend %s",
                      ns->source_store->plan->name);
     }
@@ -344,8 +355,7 @@ static struct nsm_error *complete(struct nsm_ns *ns, struct nsm_context *ctx)
     }
     NSM_TRY(nsm_ledger_set_step(ns->migration->ledger, ns->plan->name, NSM_STEP_DONE));
     ns->step = NSM_STEP_DONE;
-    if (ns->destination.definition)
-        (void)unlink(ns->destination.definition);
+    (void)unlink(ns->definition_path);
     return NULL;
 }
 

@@ -1,4 +1,5 @@
-# What sqlite3's .dump keeps of a SQLite file, nsmigrate keeps: the dumps of both sides are the same, rowids included.
+# What sqlite3's .dump keeps of a SQLite file, nsmigrate keeps: the dumps of both sides are the same, rowids included; also when the
+# file was archived as JSON Lines in between.
 #
 # Only their order may differ where it means nothing: indexes are made as their tables are full, virtual tables after the tables
 # in which they keep their rows.
@@ -31,6 +32,34 @@ EOF
     dump "$1-out.db" >"$1-to.sql"
     cmp "$1-from.sql" "$1-to.sql" || fail "$1: the dumps differ"
     expect_exit 0 "$NSMIGRATE" verify "$1.yaml"
+}
+
+# archives NAME FILE: after moves, copies FILE into the folder NAME-files/all, that to NAME-back.db, and compares
+archives() {
+    cat >"$1-archive.yaml" <<EOF
+version: 1
+name: $1-archive
+workers: 2
+backends: {a: {adapter: sqlite, path: "$2"}, b: {adapter: file, path: $1-files}}
+namespaces: [{name: all, source: {backend: a}, destination: {backend: b}}]
+EOF
+    cat >"$1-back.yaml" <<EOF
+version: 1
+name: $1-back
+workers: 2
+backends: {b: {adapter: file, path: $1-files}, c: {adapter: sqlite, path: $1-back.db}}
+namespaces: [{name: all, source: {backend: b}, destination: {backend: c}}]
+EOF
+    for plan in "$1-archive" "$1-back"; do
+        expect_exit 0 "$NSMIGRATE" preview "$plan.yaml"
+        expect_lacks "$out" "loss"
+        expect_exit 0 "$NSMIGRATE" run "$plan.yaml" --json
+        expect_json '.status == "ok"'
+        expect_exit 0 "$NSMIGRATE" verify "$plan.yaml"
+    done
+    dump "$1-back.db" >"$1-to.sql"
+    cmp "$1-from.sql" "$1-to.sql" || fail "$1: the dump of what came back from files differs"
+    jq -es 'all(type == "object")' "$1-files"/all/*.jsonl >/dev/null || fail "$1: jq does not read the lines"
 }
 
 # ---- everything that a file can hold ----
@@ -68,14 +97,55 @@ ANALYZE; INSERT INTO alpha VALUES ('after ANALYZE', 50);
 PRAGMA ignore_check_constraints = ON; INSERT INTO zeta (id, r) VALUES (20, -5);
 EOF
 moves all all.db
+archives all all.db
 expect_same "hello" "$(sqlite3 all-out.db "SELECT title FROM found WHERE found.title IN (SELECT title FROM f5 WHERE f5 MATCH 'world')")" "what a search finds"
-sqlite3 all-out.db "INSERT INTO f5 (f5) VALUES ('integrity-check'); INSERT INTO boxes VALUES (2, 1, 2)" || fail "virtual tables that do not work"
+for copy in all-out.db all-back.db; do
+    sqlite3 $copy "INSERT INTO f5 (f5) VALUES ('integrity-check'); INSERT INTO boxes VALUES (2, 1, 2)" || fail "virtual tables that do not work"
+done
+
+# ---- an archive that is not whole, or goes elsewhere ----
+
+sed -e 's/^name: .*/name: damaged/' -e 's/all-back.db/damaged.db/' all-back.yaml >damaged.yaml
+# refuses WHAT
+refuses() {
+    expect_exit 3 "$NSMIGRATE" preview damaged.yaml
+    expect_exit 1 "$NSMIGRATE" run damaged.yaml
+    expect_contains "$err" "definition.sqlite: $1"
+    [ ! -e damaged.db ] || fail "something was written"
+}
+definition=all-files/all/definition.sqlite
+cp $definition kept
+sed -i 's/COLLATE NOCASE/COLLATE NOCASG/' $definition
+refuses "the checksum is not the manifest's"
+head -c 100 kept >$definition
+refuses "holds 100 bytes, but the manifest says"
+rm $definition
+refuses "is missing, but the manifest names it"
+mv kept $definition
+cat >elsewhere.yaml <<EOF
+version: 1
+name: elsewhere
+backends: {b: {adapter: file, path: all-files}, c: {adapter: file, path: files-again}, m: {adapter: memory}}
+namespaces:
+  - {name: all, source: {backend: b}, destination: {backend: c}}
+  - {name: other-kind, source: {backend: b, folder: all}, destination: {backend: m}}
+EOF
+expect_exit 3 "$NSMIGRATE" preview elsewhere.yaml
+expect_contains "$out" "table zeta: column name holds values of several types"
+expect_lacks "$out" "table child:"
+expect_exit 0 "$NSMIGRATE" run elsewhere.yaml --only all
+sed -e 's/^name: .*/name: again/' -e 's/all-files/files-again/; s/all-back.db/again.db/' all-back.yaml >again.yaml
+expect_exit 0 "$NSMIGRATE" run again.yaml
+dump again.db >again.sql
+cmp all-from.sql again.sql || fail "the dump of what came back from an archive of an archive differs"
 
 # ---- UTF-16, in both orders of bytes ----
 
 for encoding in UTF-16le UTF-16be; do
     sqlite3 $encoding.db "PRAGMA encoding = '$encoding'; CREATE TABLE \"имя\" (a TEXT, b); INSERT INTO \"имя\" VALUES ('слово', x'00'), ('😀', 1.5)"
-    moves "$(echo $encoding | tr '[:upper:]' '[:lower:]')" $encoding.db
+    name=$(echo $encoding | tr '[:upper:]' '[:lower:]')
+    moves "$name" $encoding.db
+    archives "$name" $encoding.db
 done
 
 # ---- what only the log holds ----
@@ -88,6 +158,7 @@ CREATE TABLE t (a); INSERT INTO t VALUES ('in the log');
 EOF
 [ "$(stat -c %s live/live.db-wal)" -gt 0 ] || fail "no log to look into"
 moves log "$tmp/live/live.db"
+archives log "$tmp/live/live.db"
 expect_same "in the log" "$(sqlite3 log-out.db "SELECT a FROM t")" "the row in the log"
 
 # ---- files that other programs made ----

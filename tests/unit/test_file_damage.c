@@ -321,12 +321,12 @@ static void later_versions_are_refused(void **state)
     char *const path = rig_path_of(&rig, "app/manifest.json");
     char bytes[8192] = "";
     const size_t len = rig_load(path, bytes, sizeof(bytes));
-    char *const version = strstr(bytes, "\"version\": 1");
+    char *const version = strstr(bytes, "\"version\": 2");
     assert_non_null(version);
-    version[11] = '2';
+    version[11] = '3';
     rig_save(path, bytes, len);
     struct nsm_digest digest = {0};
-    rig_assert_error(rig_read_all(&rig, "app", &digest), NSM_E_UNSUPPORTED, "version 2");
+    rig_assert_error(rig_read_all(&rig, "app", &digest), NSM_E_UNSUPPORTED, "version 3");
     free(path);
     rig_end(&rig);
 }

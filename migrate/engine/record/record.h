@@ -104,7 +104,12 @@ struct nsm_column {
         *type_name; /* as the store calls it: "numeric(10,2)", "timestamptz"; for NSM_TIME one of
                       date, time, timetz, timestamp, timestamptz, interval; never NULL, may be "" */
     bool is_not_null;
-    bool is_generated; /* computed by the store: neither read nor written */
+    bool
+        is_generated; /* computed by its store, and never written there; read only for other kinds of stores and archives */
+    bool is_place;    /* no part of a record but where its store keeps it (a rowid) */
+    bool
+        has_own_values; /* only its own kind of store holds all of its values: they are of several types, or text that is none
+                            elsewhere */
 };
 
 /* One table, or a space of keys; owned by whoever made it, all strings in the same arena. */
