@@ -312,6 +312,28 @@ struct nsm_health {
     struct nsm_findings findings; /* NOTE and REFUSAL: what would make a run fail */
 };
 
+/* ---- definitions: what stands around the records ---- */
+
+struct nsm_definition {
+    const char *kind, *name; /* "index", "users_email_idx": together unique in a description */
+    const char *text; /* equal on both sides when they are alike; "" where being there is all */
+    bool is_alone; /* belongs to nothing that was copied: one that only the destination has may be
+                      another's, and is no difference */
+};
+
+/* What one side of a namespace has. */
+struct nsm_description {
+    const struct nsm_destination *destination; /* the namespace's; its source is known */
+    bool is_source; /* of the source; else of what the destination wrote */
+    struct nsm_arena arena;
+    struct nsm_definition *items;
+    size_t n_items, cap_items;
+};
+/* Copies. */
+NSM_API void nsm_description_add(struct nsm_description *description,
+                                 const struct nsm_definition *definition);
+NSM_API void nsm_description_release(struct nsm_description *description);
+
 /* ---- the adapter ---- */
 
 enum nsm_cap {
@@ -473,6 +495,15 @@ struct nsm_adapter {
      * taken away. */
     struct nsm_error *(*erase)(struct nsm_writer *writer, struct nsm_context *ctx,
                                const struct nsm_batch *batch);
+
+    /* For verify, where source and destination are of this adapter and its objects were made anew: lists the
+     * definitions of what the namespaces have on this backend, in as few passes as it takes: of the selected
+     * tables and what belongs to them; of a whole schema or file, what else is in it. All of one side. Names are
+     * those of the source, whatever the destination calls them; what the destination can't have or preview says
+     * that it does not get is left out on both sides. On error the core releases the descriptions. NULL: only
+     * records are compared. */
+    struct nsm_error *(*describe)(struct nsm_backend *backend, struct nsm_context *ctx,
+                                  struct nsm_description **descriptions, size_t n_descriptions);
 };
 
 /* Whether the adapter declares that lane for that direction. */

@@ -70,6 +70,8 @@ static const struct op_rule op_rules[] = {
     OP(plan_finish, NSM_CAP_DESTINATION, false, "NSM_CAP_DESTINATION"),
     OP(finish_step, NSM_CAP_DESTINATION, false, "NSM_CAP_DESTINATION"),
     OP(complete, NSM_CAP_DESTINATION, false, "NSM_CAP_DESTINATION"),
+    OP(describe, NSM_CAP_SOURCE | NSM_CAP_DESTINATION, false,
+       "NSM_CAP_SOURCE and NSM_CAP_DESTINATION"),
 };
 
 #define ALL_CAPS                                                                                  \

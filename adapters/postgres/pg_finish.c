@@ -13,6 +13,7 @@
 #include "adapters/postgres/pg_items.h"
 #include "adapters/postgres/pg_later.h"
 #include "adapters/postgres/pg_matview.h"
+#include "adapters/postgres/pg_names.h"
 
 #include "adapters/postgres/pg_text.h"
 #include "migrate/base/alloc.h"
@@ -162,12 +163,6 @@ static struct nsm_error *add_checks(struct planning *planning, struct nsm_contex
         add_step(planning, 2, NSM_NO_OBJECT, STEP_CHECKS)->text =
             nsm_arena_printf(&planning->plan->arena, "checks (%zu)", n);
     return NULL;
-}
-
-static const char *target_schema(const struct nsm_pg_destination *state, const char *schema)
-{
-    const bool is_renamed = state->from_schema && strcmp(schema, state->from_schema) == 0;
-    return is_renamed ? state->to_schema : schema;
 }
 
 static void add_matviews(struct planning *planning)
@@ -330,8 +325,8 @@ static struct nsm_error *run_sequences(const struct nsm_destination *destination
             continue;
         nsm_buf_clear(&sql);
         nsm_buf_clear(&name);
-        nsm_pg_quote_qualified(&name, target_schema(state, sequence->name.schema),
-                               sequence->name.name);
+        const struct nsm_pg_name to = nsm_pg_target_name(state, &sequence->name);
+        nsm_pg_quote_qualified(&name, to.schema, to.name);
         nsm_buf_append_cstr(&sql, "SELECT setval(x.oid, ");
         nsm_buf_printf(&sql, "%s, %s) FROM (SELECT to_regclass(", sequence->last_value,
                        sequence->is_called ? "true" : "false");
@@ -354,7 +349,7 @@ static struct nsm_error *run_matviews(const struct nsm_destination *destination,
     const struct nsm_pg_destination *const target = destination->state;
     for (size_t i = 0; i < state->n_items; i++) {
         const struct nsm_pg_name *const from = state->matviews[i];
-        const struct nsm_pg_name to = {target_schema(target, from->schema), from->name};
+        const struct nsm_pg_name to = nsm_pg_target_name(target, from);
         NSM_TRY(nsm_pg_matview_fill(destination, conn, ctx, from, &to));
     }
     return NULL;

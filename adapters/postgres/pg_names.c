@@ -108,6 +108,18 @@ struct nsm_error *nsm_pg_name_targets(struct nsm_destination *destination)
     return NULL;
 }
 
+struct nsm_pg_name nsm_pg_target_name(const struct nsm_pg_destination *state,
+                                      const struct nsm_pg_name *from)
+{
+    const bool is_renamed = state->from_schema && strcmp(from->schema, state->from_schema) == 0;
+    for (size_t i = 0; state->renames_table && i < state->n_tables; i++) {
+        if (strcmp(state->tables[i].from.name, from->name) == 0 &&
+            strcmp(state->tables[i].from.schema, from->schema) == 0)
+            return state->tables[i].to;
+    }
+    return (struct nsm_pg_name){is_renamed ? state->to_schema : from->schema, from->name};
+}
+
 /* ---- two to one ---- */
 
 struct claim {

@@ -23,6 +23,10 @@ bool nsm_pg_is_from_postgres(const struct nsm_destination *destination);
  * can't be named so is a REFUSAL; NSM_E_INVALID for an option that is none. */
 struct nsm_error *nsm_pg_name_targets(struct nsm_destination *destination) NSM_MUST_USE;
 
+/* What a relation of the source is called at the destination. */
+struct nsm_pg_name nsm_pg_target_name(const struct nsm_pg_destination *state,
+                                      const struct nsm_pg_name *from);
+
 /* A REFUSAL for each table that two objects go to, of whatever namespaces. */
 void nsm_pg_find_collisions(struct nsm_destination **destinations, size_t n_destinations);
 

@@ -4,6 +4,7 @@
 #include "adapters/postgres/postgres.h"
 
 #include "adapters/postgres/pg_definition.h"
+#include "adapters/postgres/pg_describe.h"
 #include "adapters/postgres/pg_error.h"
 #include "adapters/postgres/pg_reader.h"
 #include "adapters/postgres/pg_source.h"
@@ -179,4 +180,5 @@ const struct nsm_adapter nsm_adapter_postgres = {
     .finish_step = nsm_pg_finish_step,
     .complete = nsm_pg_complete,
     .erase = nsm_pg_erase,
+    .describe = nsm_pg_describe,
 };

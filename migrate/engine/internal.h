@@ -7,6 +7,7 @@
  *   task.c        one namespace from its parts to its end
  *   copy.c        one part
  *   verify.c      both sides compared
+ *   definitions.c what stands around the records, compared
  *   side.c        one of them read
  *   repair.c      what differs, mended
  */
@@ -72,9 +73,10 @@ struct nsm_ns {
 
     /* verify */
     struct nsm_difference *differences; /* strings on the heap */
-    size_t n_differences;
+    size_t n_differences, cap_differences;
     uint64_t n_missing, n_extra, n_different;
-    uint64_t n_left; /* repair: differences that are still there */
+    uint64_t n_definitions; /* of these, not of records */
+    uint64_t n_left;        /* repair: differences that are still there */
     bool was_done;
 };
 
@@ -161,7 +163,9 @@ struct nsm_error *nsm_repair_ns(struct nsm_ns *ns, struct nsm_context *ctx) NSM_
 typedef struct nsm_error *nsm_compare_fn(struct nsm_ns *ns, struct nsm_context *ctx);
 struct nsm_error *nsm_compare_all(struct nsm_migration *migration, struct nsm_context *ctx,
                                   nsm_compare_fn *fn, struct nsm_report *ret) NSM_MUST_USE;
-/* Puts what was found where the report takes it from. */
+/* Copies. */
+void nsm_ns_add_difference(struct nsm_ns *ns, const struct nsm_difference *difference);
+/* Puts what was found where the report takes it from, behind what it has of definitions. */
 void nsm_verify_tell(struct nsm_ns *ns, const struct nsm_compare_result *result);
 
 /* ---- checkpoints of the destinations ---- */

@@ -72,11 +72,13 @@ void nsm_check_report_release(struct nsm_check_report *report);
 
 /* ---- preview, run, verify ---- */
 
-/* A record that differs: '+' missing at the destination, '-' extra there, '*' different. */
+/* A record or a definition that differs: '+' missing at the destination, '-' extra there, '*' different. */
 struct nsm_difference {
     char mark;
-    const char *object; /* "" for keys */
-    const char *key;    /* for people */
+    bool is_definition;
+    const char
+        *object; /* of a record: its table, "" for keys; of a definition: its kind, as "index" */
+    const char *key; /* for people; of a definition: its name */
 };
 
 struct nsm_report_object {

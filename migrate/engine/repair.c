@@ -299,6 +299,7 @@ struct nsm_error *nsm_repair_ns(struct nsm_ns *ns, struct nsm_context *ctx)
     struct rounds rounds = {.ns = ns, .n_before = UINT64_MAX};
     while (!rounds.is_end)
         NSM_TRY(nsm_attempt(ns->migration, ns, ctx, make_round, &rounds));
+    ns->n_left += ns->n_definitions;
     return NULL;
 }
 

@@ -4,7 +4,7 @@
  * The group's tasks are the namespaces in plan order; behind them come as many helpers as there are workers, which take the slots
  * that become free when no namespace waits any more and work on the parts of those that still run.
  */
-#include "migrate/engine/internal.h"
+#include "migrate/engine/definitions.h"
 
 #include "migrate/base/alloc.h"
 #include "migrate/base/clock.h"
@@ -400,6 +400,7 @@ static struct nsm_error *survey_and_compare(struct nsm_migration *migration,
             true; /* what stands there is what is to be compared */
     }
     NSM_TRY(nsm_survey_all(migration, ctx));
+    NSM_TRY(nsm_definitions_compare_all(migration, ctx));
     NSM_CLEANUP(nsm_group_freep)
     struct nsm_group *group = nsm_group_new(ctx, migration->plan->workers);
     nsm_group_set_on_error(group, migration->plan->on_error);

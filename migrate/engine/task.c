@@ -8,7 +8,7 @@
  *   finished    all rows, keys and indexes are there
  *   done        both sides were compared, and what only the run needed is gone
  */
-#include "migrate/engine/internal.h"
+#include "migrate/engine/definitions.h"
 
 #include "migrate/base/alloc.h"
 #include "migrate/base/clock.h"
@@ -359,11 +359,25 @@ static struct nsm_error *complete(struct nsm_ns *ns, struct nsm_context *ctx)
     return NULL;
 }
 
+static struct nsm_error *verify_definitions(struct nsm_ns *ns, struct nsm_context *ctx)
+{
+    struct nsm_board *const board = &ns->migration->board;
+    struct nsm_budget *const from = &ns->source_store->budget;
+    struct nsm_budget *const to = &ns->destination_store->budget;
+    if (!nsm_definitions_are_compared(ns))
+        return NULL;
+    NSM_TRY(nsm_board_acquire(board, ctx, from, to));
+    struct nsm_error *const error = nsm_definitions_compare(ns, ctx);
+    nsm_board_give_back(board, from, to);
+    return error;
+}
+
 static struct nsm_error *verify_copy(struct nsm_ns *ns, struct nsm_context *ctx)
 {
     if (ns->plan->verify == NSM_VERIFY_NONE)
         return NULL;
     nsm_ns_enter(ns, "verify");
+    NSM_TRY_WRAP(verify_definitions(ns, ctx), "verify");
     NSM_TRY_WRAP(nsm_verify_ns(ns, ctx, NSM_VERIFY_AFTER_COPY), "verify");
     const uint64_t n = ns->n_missing + ns->n_extra + ns->n_different;
     if (n == 0)
@@ -371,10 +385,17 @@ static struct nsm_error *verify_copy(struct nsm_ns *ns, struct nsm_context *ctx)
     const struct nsm_difference *const first = ns->n_differences ? &ns->differences[0] : NULL;
     return nsm_error_new(
         NSM_E_CORRUPT,
-        "verify: %llu records differ (%llu missing, %llu extra, %llu different)%s%s; nsmigrate verify "
-        "names them; was the source written to meanwhile?",
-        (unsigned long long)n, (unsigned long long)ns->n_missing, (unsigned long long)ns->n_extra,
-        (unsigned long long)ns->n_different, first ? ", first " : "", first ? first->key : "");
+        "verify: %llu %s differ (%llu missing, %llu extra, %llu different)%s%s%s%s; nsmigrate verify "
+        "names them; was the source %s meanwhile?",
+        (unsigned long long)n,
+        ns->n_definitions == n  ? "definitions"
+        : ns->n_definitions > 0 ? "records and definitions"
+                                : "records",
+        (unsigned long long)ns->n_missing, (unsigned long long)ns->n_extra,
+        (unsigned long long)ns->n_different, first ? ", first " : "",
+        first && first->is_definition ? first->object : "",
+        first && first->is_definition ? " " : "", first ? first->key : "",
+        ns->n_definitions == n ? "changed" : "written to");
 }
 
 static struct nsm_error *run_steps(struct nsm_ns *ns, struct nsm_context *ctx)

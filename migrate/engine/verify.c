@@ -185,15 +185,13 @@ static const char *object_name(const struct nsm_ns *ns, size_t target)
     return ns->destination.target.objects[target].name;
 }
 
-static void keep_difference(struct nsm_ns *ns, size_t *cap,
-                            const struct nsm_compare_difference *difference)
+void nsm_ns_add_difference(struct nsm_ns *ns, const struct nsm_difference *difference)
 {
-    NSM_GROW(ns->differences, ns->n_differences, *cap);
-    ns->differences[ns->n_differences++] = (struct nsm_difference){
-        .mark = difference->mark,
-        .object = nsm_xstrdup(object_name(ns, difference->object_index)),
-        .key = nsm_xstrdup(difference->key),
-    };
+    NSM_GROW(ns->differences, ns->n_differences, ns->cap_differences);
+    struct nsm_difference *const added = &ns->differences[ns->n_differences++];
+    *added = *difference;
+    added->object = nsm_xstrdup(difference->object);
+    added->key = nsm_xstrdup(difference->key);
 }
 
 /* Below a prefix that rows became keys of, and that several namespaces may share, others' keys are no surprise. */
@@ -258,13 +256,18 @@ static struct nsm_error *compare_by_key(struct verify *verify, struct nsm_contex
 
 void nsm_verify_tell(struct nsm_ns *ns, const struct nsm_compare_result *result)
 {
-    ns->n_missing = result->n_missing;
-    ns->n_extra = result->n_extra;
-    ns->n_different = result->n_different;
-    size_t cap = 0;
-    for (size_t at = 0; at < result->n_differences; at++)
-        if (result->differences[at].key)
-            keep_difference(ns, &cap, &result->differences[at]);
+    ns->n_missing += result->n_missing;
+    ns->n_extra += result->n_extra;
+    ns->n_different += result->n_different;
+    for (size_t at = 0; at < result->n_differences; at++) {
+        const struct nsm_compare_difference *const found = &result->differences[at];
+        if (found->key)
+            nsm_ns_add_difference(ns, &(struct nsm_difference){
+                                          .mark = found->mark,
+                                          .object = object_name(ns, found->object_index),
+                                          .key = found->key,
+                                      });
+    }
 }
 
 /* ---- all of it ---- */

@@ -75,6 +75,28 @@ void nsm_census_release(struct nsm_census *census)
     *census = (struct nsm_census){0};
 }
 
+void nsm_description_add(struct nsm_description *description,
+                         const struct nsm_definition *definition)
+{
+    struct nsm_arena *const arena = &description->arena;
+    NSM_GROW(description->items, description->n_items, description->cap_items);
+    description->items[description->n_items++] = (struct nsm_definition){
+        .kind = nsm_arena_strdup(arena, definition->kind),
+        .name = nsm_arena_strdup(arena, definition->name),
+        .text = nsm_arena_strdup(arena, definition->text),
+        .is_alone = definition->is_alone,
+    };
+}
+
+void nsm_description_release(struct nsm_description *description)
+{
+    free(description->items);
+    nsm_arena_release(&description->arena);
+    description->items = NULL;
+    description->n_items = 0;
+    description->cap_items = 0;
+}
+
 static const struct nsm_lane_use *find_lane(const struct nsm_adapter *adapter, enum nsm_lane lane)
 {
     for (size_t index = 0; index < adapter->n_lanes; index++) {

@@ -1,0 +1,19 @@
+/*
+ * The definitions of both sides, for verify: see `describe` in adapter.h.
+ *
+ * Left out on both sides: owners; rights of their owner, of roles that only one side has, and of the role that made the destination;
+ * default privileges, tablespaces, publications; what belongs to an extension. The servers' versions write some definitions differently:
+ * between two major versions most are only looked for by their names.
+ *
+ * Threads: no state.
+ */
+#ifndef NSM_ADAPTERS_POSTGRES_PG_DESCRIBE_H
+#define NSM_ADAPTERS_POSTGRES_PG_DESCRIBE_H
+
+#include "adapters/adapter.h"
+
+struct nsm_error *nsm_pg_describe(struct nsm_backend *backend, struct nsm_context *ctx,
+                                  struct nsm_description **descriptions, size_t n_descriptions)
+    NSM_MUST_USE;
+
+#endif
