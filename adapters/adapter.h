@@ -351,6 +351,9 @@ enum nsm_cap {
     NSM_CAP_ARCHIVE =
         1
         << 6, /* keeps every record as it is, whatever its column says, and the source's definition beside them */
+    /* A reader gives the columns of request->object, in their order, which may be some of those that
+     * survey listed: the plan chose them. Without it the core takes them out of the records. */
+    NSM_CAP_COLUMNS = 1 << 7,
 };
 
 struct nsm_lane_use {

@@ -299,6 +299,12 @@ static bool is_listed(const PGresult *result, const char *name)
     return false;
 }
 
+/* The types' names are a Postgres's own then. */
+static bool makes_of_columns(const struct nsm_destination *destination)
+{
+    return nsm_pg_is_from_postgres(destination) && !destination->definition;
+}
+
 static void look_at_source(const struct inspection *inspection, struct nsm_destination *destination)
 {
     const struct nsm_pg_source *const source = nsm_pg_source_of(destination);
@@ -327,12 +333,38 @@ static void look_at_source(const struct inspection *inspection, struct nsm_desti
     if (!inspection->catalog.is_superuser && source->n_owners)
         NOTE(destination, "all that is made will belong to %s, who is no superuser",
              inspection->catalog.user);
-    if (strcmp(source->identity, inspection->catalog.identity) != 0)
+}
+
+static void look_at_itself(const struct inspection *inspection, struct nsm_destination *destination)
+{
+    const struct nsm_pg_source *const source =
+        destination->source ? destination->source->state : NULL;
+    const struct nsm_pg_destination *const state = destination->state;
+    if (!source || strcmp(source->identity, inspection->catalog.identity) != 0)
         return;
     for (size_t i = 0; i < state->n_tables; i++) {
         if (is_same_name(&state->tables[i].from, &state->tables[i].to))
             REFUSE(destination, "table %s.%s is its own source: give another schema or table",
                    state->tables[i].to.schema, state->tables[i].to.name);
+    }
+}
+
+/* Tables that are made from their columns bring no types. */
+static void look_at_column_types(const struct inspection *inspection,
+                                 struct nsm_destination *destination)
+{
+    const struct nsm_pg_destination *const state = destination->state;
+    for (size_t i = 0; makes_of_columns(destination) && i < state->n_tables; i++) {
+        const struct nsm_object *const object = &destination->shape->objects[i];
+        for (size_t k = 0; k < object->n_columns; k++) {
+            if (is_listed(inspection->types, object->columns[k].type_name))
+                REFUSE(destination,
+                       "type %s of column %s of table %s.%s does not exist in database %s: create "
+                       "it first, or leave the column out",
+                       object->columns[k].type_name, object->columns[k].name,
+                       state->tables[i].to.schema, state->tables[i].to.name,
+                       inspection->catalog.database);
+        }
     }
 }
 
@@ -420,6 +452,8 @@ static void inspect_one(const struct inspection *inspection, struct nsm_destinat
     look_at_server(inspection, destination);
     look_at_schemas(inspection, destination);
     look_at_source(inspection, destination);
+    look_at_itself(inspection, destination);
+    look_at_column_types(inspection, destination);
     set_identity(inspection, destination);
 }
 
@@ -462,6 +496,15 @@ static struct nsm_error *find_missing(struct inspection *inspection, const struc
                           "look for what must be there");
 }
 
+static void add_column_types(const struct nsm_destination *destination, struct nsm_buf *types)
+{
+    const struct nsm_census *const shape = destination->shape;
+    for (size_t i = 0; makes_of_columns(destination) && i < shape->n_objects; i++) {
+        for (size_t k = 0; k < shape->objects[i].n_columns; k++)
+            nsm_pg_array_add(types, shape->objects[i].columns[k].type_name);
+    }
+}
+
 static struct nsm_error *load_missing(struct inspection *inspection,
                                       struct nsm_destination **destinations, size_t n_destinations)
 {
@@ -475,6 +518,7 @@ static struct nsm_error *load_missing(struct inspection *inspection,
         const struct nsm_pg_source *const source = nsm_pg_source_of(destinations[i]);
         for (size_t k = 0; source && k < source->n_type_names; k++)
             nsm_pg_array_add(&types, source->type_names[k]);
+        add_column_types(destinations[i], &types);
         for (size_t k = 0; source && k < source->n_owners; k++)
             nsm_pg_array_add(&roles, source->owners[k]);
         for (size_t k = 0; source && k < source->n_outside; k++)

@@ -14,6 +14,8 @@ bool nsm_pg_is_from_postgres(const struct nsm_destination *destination)
 const struct nsm_pg_source *nsm_pg_source_of(const struct nsm_destination *destination)
 {
     const struct nsm_pg_destination *const state = destination->state;
+    if (!destination->definition)
+        return NULL;
     return destination->source ? destination->source->state : state->archived;
 }
 
@@ -65,7 +67,7 @@ static struct nsm_error *name_target(struct nsm_destination *destination,
 static void decide_rename(struct nsm_destination *destination, struct nsm_pg_destination *state,
                           const char *to_schema)
 {
-    state->has_definition = nsm_pg_is_from_postgres(destination);
+    state->has_definition = nsm_pg_is_from_postgres(destination) && destination->definition;
     const char *const from = only_schema(destination);
     for (size_t i = 0; i < state->n_tables; i++)
         state->renames_table = state->renames_table ||

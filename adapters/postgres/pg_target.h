@@ -50,7 +50,8 @@ struct nsm_pg_destination {
     const char *definition_archive;
 };
 
-/* What survey left of a source that is a Postgres, or once was; NULL: it is none, or the core does not show it. */
+/* What survey left of a source that is a Postgres, or once was; NULL: it is none, the core does not show it,
+ * or its definition is not used. */
 const struct nsm_pg_source *nsm_pg_source_of(const struct nsm_destination *destination);
 
 /* The adapter's operations on destinations. */

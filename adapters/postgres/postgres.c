@@ -146,7 +146,8 @@ const struct nsm_adapter nsm_adapter_postgres = {
     .struct_size = sizeof(struct nsm_adapter),
     .name = "postgres",
     .summary = "PostgreSQL databases: schemas and tables",
-    .caps = NSM_CAP_ROWS | NSM_CAP_SOURCE | NSM_CAP_DESTINATION | NSM_CAP_TX_CHECKPOINT,
+    .caps = NSM_CAP_ROWS | NSM_CAP_SOURCE | NSM_CAP_DESTINATION | NSM_CAP_TX_CHECKPOINT |
+            NSM_CAP_COLUMNS,
     .backend_size = sizeof(struct nsm_pg_backend),
     .reader_size = sizeof(struct nsm_pg_reader),
     .writer_size = sizeof(struct nsm_pg_writer),

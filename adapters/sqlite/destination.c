@@ -98,7 +98,7 @@ static void make_targets(struct nsm_destination *destination)
     if (table && shape->n_objects != 1)
         refuse(destination, "table: %s names one table, and there are %zu", table,
                shape->n_objects);
-    if (table && sqlite_is_same_kind(destination) && shape->n_objects == 1 &&
+    if (table && destination->definition && shape->n_objects == 1 &&
         strcmp(table, shape->objects[0].name) != 0)
         refuse(destination, "table: %s: between SQLite files tables keep their names", table);
     for (size_t i = 0; i < shape->n_objects; i++)
@@ -286,9 +286,11 @@ static struct nsm_error *inspect_items(const struct inspection *inspection,
     static const char *const types[] = {"index", "view", "trigger", "virtual"};
     const struct sqlite_source *const source =
         destination->source ? destination->source->state : NULL;
+    if (!destination->definition)
+        return NULL;
     for (size_t i = 0; source && i < source->n_items; i++)
         inspect_item(inspection, destination, &source->items[i]);
-    if (source || !destination->definition)
+    if (source)
         return NULL;
     NSM_CLEANUP(sqlite_definition_release) struct sqlite_definition archived = {0};
     NSM_TRY(sqlite_definition_load(destination->definition, &archived));

@@ -17,6 +17,7 @@ static const struct capability {
     {NSM_CAP_TX_CHECKPOINT, "tx-checkpoint", "checkpoints commit with the rows: exactly once"},
     {NSM_CAP_SINGLE_WRITER, "single-writer", "one writer at a time"},
     {NSM_CAP_ARCHIVE, "archive", "keeps what any store has, with its definition"},
+    {NSM_CAP_COLUMNS, "columns", "reads chosen columns without the others"},
 };
 
 static const char *type_name(enum nsm_option_type type)

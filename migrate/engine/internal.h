@@ -39,6 +39,7 @@ struct nsm_ns {
 
     /* survey */
     struct nsm_source source;
+    struct nsm_columns columns; /* where the plan chooses some */
     struct nsm_layout_stage stage;
     struct nsm_destination destination;
     struct nsm_findings layout_findings;

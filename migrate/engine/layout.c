@@ -2,6 +2,7 @@
 #include "migrate/engine/layout.h"
 
 #include "migrate/base/alloc.h"
+#include "migrate/base/hint.h"
 #include "migrate/base/parse.h"
 #include "migrate/engine/layout_kv.h"
 
@@ -191,6 +192,80 @@ struct nsm_error *nsm_layout_init(struct nsm_layout_stage *stage, enum nsm_layou
     return NULL;
 }
 
+/* ---- keys by a template ---- */
+
+static struct nsm_error *find_key_columns(struct nsm_layout_stage *stage,
+                                          const struct nsm_object *table)
+{
+    stage->key_columns =
+        nsm_arena_calloc(&stage->shape.arena, stage->key->n_pieces, sizeof(*stage->key_columns));
+    for (size_t at = 0; at < stage->key->n_pieces; at++) {
+        const struct nsm_key_piece *const piece = &stage->key->pieces[at];
+        if (!piece->is_column || find_column(table, piece->text.ptr, &stage->key_columns[at]))
+            continue;
+        NSM_CLEANUP(nsm_buf_release) struct nsm_buf text = NSM_BUF_TEXT;
+        struct nsm_nearest nearest = nsm_nearest_to(piece->text);
+        for (size_t column = 0; column < table->n_columns; column++)
+            nsm_nearest_offer(&nearest, nsm_str_of(table->columns[column].name));
+        nsm_quote(piece->text, &text);
+        nsm_nearest_write(&nearest, &text);
+        return nsm_error_new(NSM_E_INVALID, "table %s has no column %s", table->name, text.ptr);
+    }
+    return NULL;
+}
+
+static bool is_in_key(const struct nsm_layout_stage *stage, size_t column)
+{
+    bool is_found = false;
+    for (size_t at = 0; at < stage->key->n_pieces; at++)
+        is_found =
+            is_found || (stage->key->pieces[at].is_column && stage->key_columns[at] == column);
+    return is_found;
+}
+
+static bool is_key_column(const struct nsm_object *table, size_t column)
+{
+    bool is_found = false;
+    for (size_t at = 0; at < table->n_key_columns; at++)
+        is_found = is_found || table->key_columns[at] == column;
+    return is_found;
+}
+
+struct nsm_error *nsm_layout_set_key(struct nsm_layout_stage *stage,
+                                     const struct nsm_key_template *key)
+{
+    if (stage->layout != NSM_LAYOUT_HASH && stage->layout != NSM_LAYOUT_JSON)
+        return nsm_error_new(NSM_E_INVALID,
+                             "it is for rows that become keys, in layout hash or json");
+    if (stage->source->n_objects != 1)
+        return nsm_error_new(
+            NSM_E_INVALID,
+            "it is for the rows of one table, and the source has %zu: move each as "
+            "a namespace of its own",
+            stage->source->n_objects);
+    const struct nsm_object *const table = &stage->source->objects[0];
+    struct nsm_findings *const findings = &stage->shape.findings;
+    stage->key = key;
+    nsm_key_template_escapes(key, stage->key_escapes);
+    NSM_TRY(find_key_columns(stage, table));
+    for (size_t at = 0; at < table->n_columns; at++) {
+        const char *const name = table->columns[at].name;
+        const bool is_given = is_in_key(stage, at);
+        if (is_key_column(table, at) && !is_given)
+            nsm_findings_add(
+                findings, NSM_FINDING_REFUSAL, "", 1,
+                "key: {%s} is missing, a column of the primary key of table %s, so two "
+                "rows could take one key: add it",
+                name, table->name);
+        else if (is_given && !is_key_column(table, at) && !table->columns[at].is_not_null)
+            nsm_findings_add(findings, NSM_FINDING_REFUSAL, "", 1,
+                             "key: column %s of table %s may be NULL, which no key can hold: leave "
+                             "it out of the key",
+                             name, table->name);
+    }
+    return NULL;
+}
+
 void nsm_layout_release(struct nsm_layout_stage *stage)
 {
     nsm_census_release(&stage->shape);
@@ -349,14 +424,23 @@ static void check_columns(const struct nsm_object *from, const struct nsm_object
     }
 }
 
+static bool has_picks(const struct nsm_layout_stage *stage)
+{
+    bool is_any = false;
+    for (size_t at = 0; stage->picks && at < stage->source->n_objects; at++)
+        is_any = is_any || stage->picks[at].from;
+    return is_any;
+}
+
 void nsm_layout_bind(struct nsm_layout_stage *stage, const struct nsm_census *target,
                      unsigned flags, struct nsm_findings *findings)
 {
     stage->target = target;
-    const bool is_same = flags & NSM_LAYOUT_SAME_ADAPTER;
-    stage->is_identity = stage->layout == NSM_LAYOUT_DEFAULT &&
-                         (is_same || model_of(stage->source) == NSM_MODEL_KEYS);
-    if (stage->is_identity || target->n_objects != stage->shape.n_objects)
+    stage->is_same_adapter = flags & NSM_LAYOUT_SAME_ADAPTER;
+    const bool is_plain = stage->layout == NSM_LAYOUT_DEFAULT &&
+                          (stage->is_same_adapter || model_of(stage->source) == NSM_MODEL_KEYS);
+    stage->is_identity = is_plain && !has_picks(stage);
+    if (is_plain || target->n_objects != stage->shape.n_objects)
         return;
     for (size_t at = 0; at < target->n_objects; at++) {
         if (target->objects[at].model == NSM_MODEL_ROWS)

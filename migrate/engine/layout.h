@@ -14,7 +14,8 @@
  * none). `value` is the string itself for a string, else the items as JSON (record/json.h). In
  * hash, NULL is an absent field; the row's key is `{table}:{primary key}`, a key of several
  * columns joined by ':' after '%' and ':' in its values (and in the table's name always) were
- * written as %25 and %3A. The destination's writer puts its prefix before every key.
+ * written as %25 and %3A; or what the plan's template makes of the row (key_template.h). The
+ * destination's writer puts its prefix before every key.
  *
  * Threads: immutable once bound; apply may be called from many threads at once, each with its own
  * batches.
@@ -22,17 +23,20 @@
 #ifndef NSM_ENGINE_LAYOUT_H
 #define NSM_ENGINE_LAYOUT_H
 
-#include "migrate/engine/plan.h"
+#include "migrate/engine/columns.h"
 
 /* PostgreSQL's limit, and more than anyone reads. */
 #define NSM_LAYOUT_MAX_FIELDS 1600
 
 struct nsm_layout_stage {
     enum nsm_layout layout;          /* resolved: NSM_LAYOUT_DEFAULT when nothing is laid out */
-    const struct nsm_census *source; /* borrowed */
+    const struct nsm_census *source; /* borrowed; with the columns that the plan chose */
     const struct nsm_census *target; /* the destination's, after nsm_layout_bind */
     bool is_identity;                /* records pass as they are */
-    struct nsm_census shape;         /* what inspect is given: the source as the layout has it */
+    bool is_same_adapter;            /* their values do */
+    const struct nsm_pick
+        *picks;              /* by object, of columns that the reader can't leave out; NULL: none */
+    struct nsm_census shape; /* what inspect is given: the source as the layout has it */
 
     /* layout columns: the fields of all hashes, sorted once learning ends */
     struct nsm_arena field_arena;
@@ -42,6 +46,11 @@ struct nsm_layout_stage {
 
     /* layout kv from a table back to keys: where its columns are */
     size_t kv_columns[4];
+
+    /* layouts hash and json: NULL: keys by the primary key */
+    const struct nsm_key_template *key;
+    size_t *key_columns; /* by piece */
+    bool key_escapes[256];
 };
 
 /* Resolves the layout for these two models and makes the shape. `destination_models`: NSM_CAP_ROWS
@@ -53,6 +62,11 @@ struct nsm_error *nsm_layout_init(struct nsm_layout_stage *stage, enum nsm_layou
                                   const struct nsm_census *source, unsigned destination_models,
                                   const char *namespace_name) NSM_MUST_USE;
 void nsm_layout_release(struct nsm_layout_stage *stage);
+
+/* Keys by a template, which is borrowed, for layouts hash and json; after init. NSM_E_INVALID: it names no column of the table.
+ * Where two rows could have one key: a REFUSAL in shape.findings. */
+struct nsm_error *nsm_layout_set_key(struct nsm_layout_stage *stage,
+                                     const struct nsm_key_template *key) NSM_MUST_USE;
 
 /* Layout columns must see all hashes first, to know their fields: the caller reads the source once
  * and shows each batch, then ends. NSM_E_UNSUPPORTED names the key that is no hash, or whose field

@@ -19,11 +19,14 @@ struct nsm_error *nsm_layout_name_key(const struct nsm_record *record,
 
 /* ---- rows to rows ---- */
 
-static struct nsm_error *convert_row(const struct nsm_object *to, const struct nsm_record *in,
+static struct nsm_error *convert_row(const struct nsm_layout_stage *stage,
+                                     const struct nsm_object *to, const struct nsm_record *in,
                                      struct nsm_batch *out)
 {
     struct nsm_record *const record = nsm_batch_add(out, NSM_KIND_ROW, in->n_items);
-    for (size_t at = 0; at < in->n_items; at++)
+    if (stage->is_same_adapter && in->n_items)
+        memcpy(record->items, in->items, in->n_items * sizeof(*in->items));
+    for (size_t at = 0; !stage->is_same_adapter && at < in->n_items; at++)
         NSM_TRY(
             nsm_value_convert(&out->arena, &in->items[at], &to->columns[at], &record->items[at]));
     return NULL;
@@ -126,48 +129,74 @@ static struct nsm_error *key_to_columns(const struct nsm_layout_stage *stage,
 
 /* ---- rows to keys ---- */
 
-static void append_escaped(struct nsm_buf *out, struct nsm_str value)
+static const bool default_escapes[256] = {['%'] = true, [':'] = true};
+
+static struct nsm_error *key_value(const struct nsm_object *table, const struct nsm_record *in,
+                                   size_t column, struct nsm_str *ret)
 {
-    for (size_t at = 0; at < value.len; at++) {
-        if (value.ptr[at] == '%')
-            nsm_buf_append_cstr(out, "%25");
-        else if (value.ptr[at] == ':')
-            nsm_buf_append_cstr(out, "%3A");
-        else
-            nsm_buf_append_char(out, value.ptr[at]);
-    }
+    if (in->items[column].type == NSM_NULL)
+        return nsm_error_new(NSM_E_UNSUPPORTED, "its key column %s is null",
+                             table->columns[column].name);
+    *ret = in->items[column].bytes;
+    return NULL;
 }
 
-/* "{table}:{primary key}"; the destination's writer puts its prefix before every key. */
-static struct nsm_error *row_key(const struct nsm_object *table, const struct nsm_record *in,
+/* "{table}:{primary key}" */
+static struct nsm_error *write_primary_key(const struct nsm_object *table,
+                                           const struct nsm_record *in, struct nsm_buf *out)
+{
+    static const bool none[256] = {false};
+    const bool *const is_escaped = table->n_key_columns == 1 ? none : default_escapes;
+    nsm_key_template_write_value(out, default_escapes, nsm_str_of(table->name));
+    for (size_t at = 0; at < table->n_key_columns; at++) {
+        struct nsm_str value;
+        NSM_TRY(key_value(table, in, table->key_columns[at], &value));
+        nsm_buf_append_char(out, ':');
+        nsm_key_template_write_value(out, is_escaped, value);
+    }
+    return NULL;
+}
+
+static struct nsm_error *write_key(const struct nsm_layout_stage *stage,
+                                   const struct nsm_object *table, const struct nsm_record *in,
+                                   struct nsm_buf *out)
+{
+    if (!stage->key)
+        return write_primary_key(table, in, out);
+    for (size_t at = 0; at < stage->key->n_pieces; at++) {
+        const struct nsm_key_piece *const piece = &stage->key->pieces[at];
+        struct nsm_str value = piece->text;
+        if (!piece->is_column) {
+            nsm_buf_append_str(out, value);
+            continue;
+        }
+        NSM_TRY(key_value(table, in, stage->key_columns[at], &value));
+        nsm_key_template_write_value(out, stage->key_escapes, value);
+    }
+    return NULL;
+}
+
+/* The destination's writer puts its prefix before every key. */
+static struct nsm_error *row_key(const struct nsm_layout_stage *stage,
+                                 const struct nsm_object *table, const struct nsm_record *in,
                                  struct nsm_batch *out, struct nsm_str *ret)
 {
     NSM_CLEANUP(nsm_buf_release) struct nsm_buf key = NSM_BUF_INIT(NSM_MAX_VALUE_BYTES);
-    append_escaped(&key, nsm_str_of(table->name));
-    for (size_t at = 0; at < table->n_key_columns; at++) {
-        const struct nsm_value *const value = &in->items[table->key_columns[at]];
-        if (value->type == NSM_NULL)
-            return nsm_error_new(NSM_E_UNSUPPORTED, "its key column %s is null",
-                                 table->columns[table->key_columns[at]].name);
-        nsm_buf_append_char(&key, ':');
-        if (table->n_key_columns == 1)
-            nsm_buf_append_str(&key, value->bytes);
-        else
-            append_escaped(&key, value->bytes);
-    }
+    NSM_TRY(write_key(stage, table, in, &key));
     NSM_TRY(nsm_buf_error(&key));
     *ret = nsm_batch_copy(out, nsm_buf_view(&key));
     return NULL;
 }
 
-static struct nsm_error *row_to_hash(const struct nsm_object *table, const struct nsm_record *in,
+static struct nsm_error *row_to_hash(const struct nsm_layout_stage *stage,
+                                     const struct nsm_object *table, const struct nsm_record *in,
                                      struct nsm_batch *out)
 {
     size_t n_fields = 0;
     for (size_t at = 0; at < in->n_items; at++)
         n_fields += in->items[at].type != NSM_NULL;
     struct nsm_record *const record = nsm_batch_add(out, NSM_KIND_HASH, 2 * n_fields);
-    NSM_TRY(row_key(table, in, out, &record->key));
+    NSM_TRY(row_key(stage, table, in, out, &record->key));
     struct nsm_value *item = record->items;
     for (size_t at = 0; at < in->n_items; at++) {
         if (in->items[at].type == NSM_NULL)
@@ -179,7 +208,8 @@ static struct nsm_error *row_to_hash(const struct nsm_object *table, const struc
     return NULL;
 }
 
-static struct nsm_error *row_to_json(const struct nsm_object *table, const struct nsm_record *in,
+static struct nsm_error *row_to_json(const struct nsm_layout_stage *stage,
+                                     const struct nsm_object *table, const struct nsm_record *in,
                                      struct nsm_batch *out)
 {
     NSM_CLEANUP(nsm_buf_release) struct nsm_buf json = NSM_BUF_INIT(NSM_MAX_VALUE_BYTES);
@@ -192,7 +222,7 @@ static struct nsm_error *row_to_json(const struct nsm_object *table, const struc
     nsm_buf_append_cstr(&json, in->n_items ? "}" : "{}");
     NSM_TRY(nsm_buf_error(&json));
     struct nsm_record *const record = nsm_batch_add(out, NSM_KIND_STRING, 1);
-    NSM_TRY(row_key(table, in, out, &record->key));
+    NSM_TRY(row_key(stage, table, in, out, &record->key));
     record->items[0] =
         (struct nsm_value){.type = NSM_BYTES, .bytes = nsm_batch_copy(out, nsm_buf_view(&json))};
     return NULL;
@@ -239,16 +269,34 @@ static struct nsm_error *apply_record(const struct nsm_layout_stage *stage,
              ->objects[nsm_layout_target_object(stage, (size_t)(from - stage->source->objects))];
     switch (stage->layout) {
     case NSM_LAYOUT_DEFAULT:
-        return convert_row(to, in, out);
+        return convert_row(stage, to, in, out);
     case NSM_LAYOUT_KV:
         return from->model == NSM_MODEL_KEYS ? key_to_kv(to, in, out) : kv_to_key(stage, in, out);
     case NSM_LAYOUT_COLUMNS:
         return key_to_columns(stage, to, in, out);
     case NSM_LAYOUT_HASH:
-        return row_to_hash(from, in, out);
+        return row_to_hash(stage, from, in, out);
     case NSM_LAYOUT_JSON:
-        return row_to_json(from, in, out);
+        return row_to_json(stage, from, in, out);
     }
+    return NULL;
+}
+
+/* The record with the chosen columns alone. */
+static struct nsm_error *pick_columns(const struct nsm_pick *pick, struct nsm_batch *out,
+                                      struct nsm_record *record)
+{
+    const size_t n_expected = pick->from ? pick->n_read : pick->n;
+    if (record->n_items != n_expected)
+        return nsm_error_new(NSM_E_INTERNAL, "the reader gave %zu columns instead of %zu",
+                             record->n_items, n_expected);
+    if (!pick->from)
+        return NULL;
+    struct nsm_value *const items = nsm_arena_calloc(&out->arena, pick->n, sizeof(*items));
+    for (size_t at = 0; at < pick->n; at++)
+        items[at] = record->items[pick->from[at]];
+    record->items = items;
+    record->n_items = pick->n;
     return NULL;
 }
 
@@ -256,9 +304,12 @@ struct nsm_error *nsm_layout_apply(const struct nsm_layout_stage *stage, size_t 
                                    const struct nsm_batch *in, struct nsm_batch *out)
 {
     const struct nsm_object *const from = &stage->source->objects[object];
+    const struct nsm_pick *const pick = stage->picks ? &stage->picks[object] : NULL;
     for (size_t at = 0; at < in->n_records; at++) {
-        NSM_TRY(nsm_layout_name_key(&in->records[at], from,
-                                    apply_record(stage, from, &in->records[at], out)));
+        struct nsm_record record = in->records[at];
+        if (pick && pick->n > 0)
+            NSM_TRY(pick_columns(pick, out, &record));
+        NSM_TRY(nsm_layout_name_key(&record, from, apply_record(stage, from, &record, out)));
         nsm_batch_account(out);
     }
     out->resume = nsm_batch_copy(out, in->resume);

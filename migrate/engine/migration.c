@@ -130,7 +130,7 @@ static unsigned survey_flags(const struct nsm_ns *ns)
 {
     const struct nsm_adapter *const destination = ns->destination_store->adapter;
     if (destination->caps & NSM_CAP_ARCHIVE && ns->plan->layout == NSM_LAYOUT_DEFAULT)
-        return NSM_SURVEY_ARCHIVE | NSM_SURVEY_KEEP_PLACES;
+        return NSM_SURVEY_ARCHIVE | (ns->plan->n_columns ? 0 : NSM_SURVEY_KEEP_PLACES);
     return ns->source_store->adapter == destination ? 0 : NSM_SURVEY_VALUE_TYPES;
 }
 
@@ -233,6 +233,7 @@ void nsm_ns_release(struct nsm_ns *ns)
     ns->destination.target = (struct nsm_census){0};
     if (ns->is_laid_out)
         nsm_layout_release(&ns->stage);
+    nsm_columns_release(&ns->columns);
     nsm_source_close(&ns->source);
     nsm_findings_release(&ns->layout_findings);
     ns->layout_findings = (struct nsm_findings){0};

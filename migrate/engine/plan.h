@@ -14,6 +14,7 @@
 
 #include "adapters/adapter.h"
 #include "migrate/base/group.h"
+#include "migrate/engine/key_template.h"
 #include "migrate/engine/record/settings.h"
 
 enum nsm_verify_mode {
@@ -46,6 +47,20 @@ struct nsm_plan_side {
     unsigned line, column;
 };
 
+/* A column that is moved, and its name at the destination. */
+struct nsm_plan_column {
+    const char *name, *to;
+    unsigned line, column;
+};
+
+/* The columns of one table that are moved, in the order in which they stand there. */
+struct nsm_plan_columns {
+    const char *table; /* "app.users" or "users"; NULL: the one table of the source */
+    struct nsm_plan_column *items;
+    size_t n_items;
+    unsigned line, column;
+};
+
 struct nsm_plan_namespace {
     const char *name;
     struct nsm_plan_side source, destination;
@@ -54,6 +69,10 @@ struct nsm_plan_namespace {
     enum nsm_verify_mode verify;
     const char **allow_loss; /* the words of findings that are allowed here */
     size_t n_allow_loss;
+    struct nsm_plan_columns *columns; /* tables that are not named go whole */
+    size_t n_columns;
+    struct nsm_key_template key; /* how keys are made of rows; n_pieces 0: by the primary key */
+    unsigned key_line, key_column;
     unsigned line, column;
 };
 

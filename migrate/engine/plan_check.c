@@ -128,6 +128,7 @@ static void write_target(const struct nsm_plan *plan, const struct nsm_plan_name
         nsm_settings_write(ns->source.selection, out);
     if (is_named_by_namespace)
         nsm_buf_printf(out, ";%s", ns->name);
+    nsm_key_template_write(&ns->key, out);
 }
 
 bool nsm_plan_is_onto_itself(const struct nsm_plan *plan, const struct nsm_plan_namespace *ns)
@@ -275,6 +276,7 @@ static void write_namespace(const XXH128_hash_t *backends, const struct nsm_plan
     qsort(words, ns->n_allow_loss, sizeof(char *), compare_words);
     for (size_t i = 0; i < ns->n_allow_loss; i++)
         nsm_buf_printf(out, "allow_loss %s\n", words[i]);
+    nsm_plan_write_columns(ns, out);
 }
 
 /* The order of the namespaces decides nothing, and backends that none of them names neither, so

@@ -97,6 +97,23 @@ static const char *replace_placeholder(struct nsm_arena *arena, const char *text
     return nsm_arena_copy(arena, nsm_buf_view(&out)).ptr;
 }
 
+/* The names of tables, and the text of keys. */
+static void substitute_mapping(struct nsm_plan *plan, const struct nsm_plan_template *tmpl,
+                               const char *match, struct nsm_plan_namespace *ns)
+{
+    NSM_CLEANUP(nsm_freep) char *placeholder = nsm_xasprintf("{%s}", tmpl->key);
+    ns->key = nsm_key_template_substitute(&plan->arena, &ns->key, tmpl->key, match);
+    if (ns->n_columns == 0)
+        return;
+    ns->columns = nsm_arena_calloc(&plan->arena, ns->n_columns, sizeof(*ns->columns));
+    for (size_t i = 0; i < ns->n_columns; i++) {
+        ns->columns[i] = tmpl->namespace.columns[i];
+        if (ns->columns[i].table)
+            ns->columns[i].table =
+                replace_placeholder(&plan->arena, ns->columns[i].table, placeholder, match);
+    }
+}
+
 static struct nsm_error *add_namespace(struct expansion *expansion,
                                        const struct nsm_plan_template *tmpl, const char *match)
 {
@@ -113,6 +130,8 @@ static struct nsm_error *add_namespace(struct expansion *expansion,
         return nsm_error_wrap(error, "%s:%u:%u: for_each: %s %s", plan->path, ns.line, ns.column,
                               tmpl->key, quoted.ptr);
     }
+    substitute_mapping(plan, tmpl, match, &ns);
+    NSM_TRY(nsm_plan_check_key(plan, &ns));
     ns.source.selection = nsm_settings_substitute(ns.source.selection, tmpl->key, match);
     ns.destination.selection = nsm_settings_substitute(ns.destination.selection, tmpl->key, match);
     NSM_GROW(expansion->items, expansion->n_items, expansion->cap_items);

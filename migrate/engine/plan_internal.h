@@ -67,6 +67,22 @@ struct nsm_error *nsm_plan_read(struct nsm_plan_loader *loader,
 struct nsm_error *nsm_plan_load_tree(struct nsm_plan_loader *loader,
                                      const struct nsm_yaml_node *root) NSM_MUST_USE;
 
+/* ---- plan_columns.c ---- */
+
+/* The namespace's `columns`; `node` may be NULL. */
+struct nsm_error *nsm_plan_load_columns(struct nsm_plan_loader *loader,
+                                        const struct nsm_yaml_node *node,
+                                        struct nsm_plan_namespace *ns) NSM_MUST_USE;
+/* The destination's `key`, whose value is `text`. */
+struct nsm_error *nsm_plan_load_key(struct nsm_plan_loader *loader,
+                                    const struct nsm_yaml_node *node, struct nsm_str text,
+                                    struct nsm_plan_namespace *ns) NSM_MUST_USE;
+/* Once all names are filled in: whether the keys tell rows apart. */
+struct nsm_error *nsm_plan_check_key(const struct nsm_plan *plan,
+                                     const struct nsm_plan_namespace *ns) NSM_MUST_USE;
+/* Appends both, for the fingerprint. */
+void nsm_plan_write_columns(const struct nsm_plan_namespace *ns, struct nsm_buf *out);
+
 /* ---- plan_check.c: what no single key can tell ---- */
 
 /* NULL, or why `name` can't be a namespace's. */

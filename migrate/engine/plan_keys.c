@@ -154,6 +154,9 @@ static const struct nsm_plan_section namespace_sections[] = {
      .is_required = true,
      .help = "where it is written; what is left out is as in the source"},
     {.key = "for_each", .help = "one namespace for each name that matches"},
+    {.key = "columns",
+     .help = "the columns that are moved: a list, or a mapping of names to those at the "
+             "destination; of several tables, one of these below each table's name"},
     {0},
 };
 static const struct nsm_plan_pattern namespace_patterns[] = {
@@ -194,6 +197,10 @@ static const struct nsm_option destination_options[] = {
      .type = NSM_OPTION_ENUM,
      .choices = "kv|columns|hash|json",
      .help = "how tables and keys meet; default: kv for keys to tables, hash for tables to keys"},
+    {.key = "key",
+     .type = NSM_OPTION_STRING,
+     .help = "what rows are called as keys, behind the prefix, with columns in braces, as "
+             "user:{id}; default: the table's name and the primary key"},
     {0},
 };
 const struct nsm_plan_table nsm_plan_destination_keys = {

@@ -59,6 +59,8 @@ extern const struct nsm_plan_table nsm_plan_for_each_keys;
 #define NSM_PLAN_BACKEND_MAX    64
 #define NSM_PLAN_NAMESPACE_MAX  200
 #define NSM_PLAN_ALLOW_LOSS_MAX 64
+/* How many columns of a table may be chosen: as many as SQLite's tables have at most. */
+#define NSM_PLAN_COLUMNS_MAX 2000
 
 /* The names of backends, which are keys. */
 #define NSM_PLAN_BACKEND_PATTERN "^[A-Za-z0-9_.-]+$"

@@ -384,6 +384,10 @@ static struct nsm_error *load_sides(struct nsm_plan_loader *loader,
     ns->layout = nsm_settings_has(destination, "layout")
                      ? NSM_LAYOUT_KV + choice_of(table, destination, "layout")
                      : NSM_LAYOUT_DEFAULT;
+    NSM_TRY(nsm_plan_load_columns(loader, nsm_plan_find(node, "columns"), ns));
+    if (nsm_settings_has(destination, "key"))
+        NSM_TRY(nsm_plan_load_key(loader, place_of(nsm_plan_find(node, "destination"), "key"),
+                                  nsm_settings_bytes(destination, "key"), ns));
     if (!nsm_plan_is_onto_itself(loader->plan, ns))
         return NULL;
     return nsm_yaml_error(loader->path, ns->destination.line, ns->destination.column,
@@ -472,7 +476,8 @@ static struct nsm_error *load_namespace(struct nsm_plan_loader *loader,
         /* Counted first: what it owns is then freed with the plan, also after an error. */
         struct nsm_plan_namespace *const ns = &plan->namespaces[plan->n_namespaces++];
         NSM_TRY(load_namespace_keys(loader, node, ns));
-        return load_sides(loader, node, ns);
+        NSM_TRY(load_sides(loader, node, ns));
+        return nsm_plan_check_key(plan, ns);
     }
     struct nsm_plan_template *const tmpl = &plan->templates[plan->n_templates++];
     tmpl->position = plan->n_namespaces;

@@ -514,6 +514,21 @@ static void write_namespace(struct writer *w)
     close_with(w, '}');
 }
 
+static void write_columns(struct writer *w)
+{
+    static const char name[] = "{\"type\": [\"string\", \"number\", \"boolean\"]}";
+    key(w, "columns");
+    nsm_buf_append_cstr(w->out, "{\"anyOf\": [{\"$ref\": \"#/$defs/table-columns\"}, "
+                                "{\"type\": \"object\", \"additionalProperties\": "
+                                "{\"$ref\": \"#/$defs/table-columns\"}}]}");
+    key(w, "table-columns");
+    nsm_buf_printf(w->out,
+                   "{\"type\": [\"array\", \"object\"], \"minItems\": 1, \"maxItems\": %d, "
+                   "\"items\": %s, \"minProperties\": 1, \"maxProperties\": %d, "
+                   "\"additionalProperties\": %s}",
+                   NSM_PLAN_COLUMNS_MAX, name, NSM_PLAN_COLUMNS_MAX, name);
+}
+
 static void write_backends_key(struct writer *w)
 {
     key(w, "backends");
@@ -555,6 +570,7 @@ static void write_definitions(struct writer *w, const struct nsm_adapter_source 
     write_sides(w, adapters, &nsm_plan_source_keys, NSM_CAP_SOURCE);
     write_sides(w, adapters, &nsm_plan_destination_keys, NSM_CAP_DESTINATION);
     write_for_each(w, adapters);
+    write_columns(w);
     write_backends(w, adapters);
     close_with(w, '}');
 }

@@ -250,7 +250,8 @@ static struct nsm_error *recall(struct nsm_ns *ns)
     if (ns->step >= NSM_STEP_SURVEYED)
         ns->source.flags |= NSM_SURVEY_RESUME;
     /* verify alone does not: another tool that copied the rows may have put them elsewhere */
-    if ((ns->source_store->adapter == ns->destination_store->adapter ||
+    if (ns->plan->n_columns == 0 &&
+        (ns->source_store->adapter == ns->destination_store->adapter ||
          ns->source_store->adapter->caps & NSM_CAP_ARCHIVE) &&
         (ns->plan->if_exists == NSM_IF_EXISTS_FAIL || ns->plan->if_exists == NSM_IF_EXISTS_REPLACE))
         ns->source.flags |= NSM_SURVEY_KEEP_PLACES;

@@ -243,17 +243,40 @@ static void choose_definition(struct nsm_ns *ns)
     ns->is_as_it_was =
         has_rows(census) && (is_own || is_archived) && ns->stage.layout == NSM_LAYOUT_DEFAULT;
     ns->destination.definition = NULL;
-    if (ns->is_as_it_was && census->definition)
+    if (ns->plan->n_columns > 0 && ns->is_as_it_was && (census->definition || source->define))
+        nsm_findings_add(&ns->layout_findings, NSM_FINDING_NOTE, "", 1,
+                         "with chosen columns, tables that are made have their columns and primary "
+                         "keys alone: indexes, other constraints, defaults, computed columns, "
+                         "sequences, triggers, views, comments and rights stay behind");
+    else if (ns->is_as_it_was && census->definition)
         ns->destination.definition = census->definition;
     else if (ns->is_as_it_was && source->define)
         ns->destination.definition = ns->definition_path;
 }
 
+/* The layout as the plan has it, with its columns and keys. */
+static struct nsm_error *begin_layout(struct nsm_ns *ns)
+{
+    const struct nsm_plan *const plan = ns->migration->plan;
+    const struct nsm_census *source = &ns->source.census;
+    if (ns->plan->n_columns > 0) {
+        NSM_TRY(nsm_columns_choose(plan, ns->plan, &ns->source.census, &ns->columns,
+                                   &ns->layout_findings));
+        source = &ns->columns.census;
+    }
+    ns->is_laid_out = true;
+    NSM_TRY(nsm_layout_init(&ns->stage, ns->plan->layout, source,
+                            ns->destination_store->adapter->caps, ns->plan->name));
+    ns->stage.picks = ns->columns.picks;
+    if (ns->plan->key.n_pieces == 0)
+        return NULL;
+    return nsm_error_wrap(nsm_layout_set_key(&ns->stage, &ns->plan->key), "%s:%u:%u: key",
+                          plan->path, ns->plan->key_line, ns->plan->key_column);
+}
+
 static struct nsm_error *lay_out(struct nsm_ns *ns, struct nsm_context *ctx)
 {
-    NSM_TRY(nsm_layout_init(&ns->stage, ns->plan->layout, &ns->source.census,
-                            ns->destination_store->adapter->caps, ns->plan->name));
-    ns->is_laid_out = true;
+    NSM_TRY(begin_layout(ns));
     if (nsm_layout_needs_fields(&ns->stage)) {
         NSM_TRY_WRAP(nsm_attempt(ns->migration, ns, ctx, learn_once, ns),
                      "look for the fields of all hashes");
@@ -321,6 +344,17 @@ static bool is_same_target(const struct claim *a, const struct claim *b)
            strcmp(a->ns->destination.target.identity, b->ns->destination.target.identity) == 0;
 }
 
+/* What all keys of a template begin with, without the ':' that a table's name has behind it too. */
+static const char *head_of(const struct nsm_ns *ns)
+{
+    const struct nsm_key_piece *const first = &ns->plan->key.pieces[0];
+    const struct nsm_str head = first->is_column ? (struct nsm_str){0} : first->text;
+    const size_t n_colon = head.len > 0 && head.ptr[head.len - 1] == ':';
+    return nsm_arena_copy(&ns->migration->plan->arena,
+                          (struct nsm_str){.ptr = head.ptr, .len = head.len - n_colon})
+        .ptr;
+}
+
 /* Rows that become keys lie below their table's name; of what other keys are called only the prefix is known. */
 static void claim_all(struct nsm_ns *ns, struct claims *claims)
 {
@@ -333,7 +367,7 @@ static void claim_all(struct nsm_ns *ns, struct claims *claims)
         claims->items[claims->n++] = (struct claim){
             .store = ns->destination_store,
             .schema = is_by_table ? "" : census->objects[at].schema,
-            .name = census->objects[at].name,
+            .name = ns->stage.key ? head_of(ns) : census->objects[at].name,
             .prefix = ns->destination.target.prefix,
             .ns = ns,
         };
