@@ -109,7 +109,7 @@ bool nsm_definitions_are_compared(const struct nsm_ns *ns)
 {
     return ns->is_inspected && !ns->survey_error && ns->destination.source &&
            ns->destination_store->adapter->describe && ns->stage.layout == NSM_LAYOUT_DEFAULT &&
-           ns->plan->verify != NSM_VERIFY_COUNT &&
+           ns->plan->verify != NSM_VERIFY_COUNT && ns->plan->n_columns == 0 &&
            (ns->plan->if_exists == NSM_IF_EXISTS_FAIL ||
             ns->plan->if_exists == NSM_IF_EXISTS_REPLACE);
 }

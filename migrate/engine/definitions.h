@@ -16,7 +16,7 @@ void nsm_definitions_merge(struct nsm_description *source, struct nsm_descriptio
                            nsm_definitions_fn *fn, void *arg);
 
 /* Whether the namespace's definitions are compared: both sides are of one kind, which describes them, and what stands at the
- * destination was made from the source, not merged into. Counting alone compares none. */
+ * destination was made from the source, not merged into, and with all its columns. Counting alone compares none. */
 bool nsm_definitions_are_compared(const struct nsm_ns *ns);
 
 /* Compares those of one namespace and puts what differs where the report takes it from. */
