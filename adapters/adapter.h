@@ -170,6 +170,9 @@ struct nsm_census {
         *definition; /* of an archive that has one: path of the maker's definition of the objects
                                (see define), found whole; NULL: none */
     struct nsm_findings findings; /* LOSS, REFUSAL, NOTE: what can't be read */
+    const char *
+        only_record; /* why lane record must do, although the adapter has another: a right that is missing, versions that
+                                disagree; NULL: nothing stands against it */
 };
 /* Appends a zeroed object whose strings are "" ; the pointer is valid until the next add. */
 NSM_API struct nsm_object *nsm_census_add_object(struct nsm_census *census);

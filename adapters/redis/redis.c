@@ -41,6 +41,11 @@ static const struct nsm_option backend_options[] = {
      .type = NSM_OPTION_SIZE,
      .default_text = "16MiB",
      .help = "keys that take more memory than this are copied in slices"},
+    {.key = "dump",
+     .type = NSM_OPTION_BOOL,
+     .default_text = "true",
+     .help =
+         "whether keys may travel as DUMP payloads; false: always by their types, in lane record"},
     {0},
 };
 

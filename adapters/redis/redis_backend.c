@@ -38,6 +38,7 @@ static struct nsm_error *read_settings(struct nsm_redis_backend *backend)
         (int64_t)nsm_settings_u64(settings, "connect_timeout") * NSM_NS_PER_MS;
     backend->timeout_ns = (int64_t)nsm_settings_u64(settings, "timeout") * NSM_NS_PER_MS;
     backend->slice_bytes = nsm_settings_u64(settings, "slice_bytes");
+    backend->is_without_dump = !nsm_settings_bool(settings, "dump");
     if (backend->connect_timeout_ns == 0 || backend->timeout_ns == 0 || backend->slice_bytes == 0)
         return nsm_error_new(NSM_E_INVALID,
                              "connect_timeout, timeout and slice_bytes must be more than zero");
@@ -302,7 +303,7 @@ struct nsm_error *nsm_redis_count_keys(struct nsm_redis_conn *conn, struct nsm_c
     return NULL;
 }
 
-bool nsm_redis_server_last(struct nsm_redis_backend *backend, struct nsm_redis_server *ret)
+static bool find_server(struct nsm_redis_backend *backend, struct nsm_redis_server *ret)
 {
     pthread_mutex_lock(&backend->mutex);
     const bool has_server = backend->has_server;
@@ -316,8 +317,7 @@ struct nsm_error *nsm_redis_server_known(struct nsm_redis_backend *backend,
                                          struct nsm_redis_conn *conn, struct nsm_context *ctx,
                                          struct nsm_redis_server *ret)
 {
-    return nsm_redis_server_last(backend, ret) ? NULL
-                                               : nsm_redis_server_ask(backend, conn, ctx, ret);
+    return find_server(backend, ret) ? NULL : nsm_redis_server_ask(backend, conn, ctx, ret);
 }
 
 const char *nsm_redis_server_refusal(const struct nsm_redis_server *server)

@@ -42,6 +42,7 @@ struct nsm_redis_backend {
     struct nsm_redis_tls *tls;
     int64_t connect_timeout_ns, timeout_ns;
     uint64_t slice_bytes; /* keys larger than this travel in slices */
+    bool is_without_dump; /* the plan wants lane record */
 
     pthread_mutex_t mutex; /* guards what follows */
     struct nsm_redis_conn *idle;
@@ -80,9 +81,6 @@ struct nsm_error *nsm_redis_count_keys(struct nsm_redis_conn *conn, struct nsm_c
 struct nsm_error *nsm_redis_server_known(struct nsm_redis_backend *backend,
                                          struct nsm_redis_conn *conn, struct nsm_context *ctx,
                                          struct nsm_redis_server *ret) NSM_MUST_USE;
-
-/* The last answer; false when there is none. */
-bool nsm_redis_server_last(struct nsm_redis_backend *backend, struct nsm_redis_server *ret);
 
 /* Adds what a section of INFO says. `db`: the database whose line of the section keyspace counts. */
 void nsm_redis_server_read(struct nsm_str info, uint32_t db, struct nsm_redis_server *server);

@@ -8,6 +8,7 @@
 #include "adapters/redis/redis_inspect.h"
 
 #include "adapters/redis/redis_keys.h"
+#include "adapters/redis/redis_probe.h"
 #include "adapters/redis/redis_survey.h"
 #include "migrate/base/alloc.h"
 
@@ -46,7 +47,9 @@ struct inspection {
     struct nsm_context *ctx;
     struct nsm_redis_conn *conn;
     struct nsm_redis_server server;
-    uint64_t n_keys; /* in the database */
+    uint64_t n_keys;          /* in the database */
+    unsigned payload_version; /* that was tried last; 0: none */
+    const char *only_record;  /* what came of it */
     struct finding *findings;
     size_t n_findings;
     struct lookup here;     /* borrows `conn` */
@@ -321,27 +324,43 @@ static void make_target(struct inspection *inspection, struct nsm_destination *d
     }
 }
 
-/* The version of the dumps that a server makes, and the newest that it loads. */
-static unsigned rdb_version(const struct nsm_redis_server *server)
+/* ---- whether payloads are taken ---- */
+
+static struct nsm_error *ask_restore(struct inspection *inspection, struct nsm_str prefix,
+                                     unsigned version, const char **ret)
 {
-    if (server->version >= NSM_REDIS_VERSION(7, 4))
-        return 12;
-    if (server->version >= NSM_REDIS_VERSION(7, 2))
-        return 11;
-    return server->version >= NSM_REDIS_VERSION(7, 0) ? 10 : 9;
+    const struct nsm_redis_probe probe = {inspection->conn, inspection->ctx, &inspection->arena};
+    struct nsm_buf key NSM_CLEANUP(nsm_buf_release) = NSM_BUF_INIT(NSM_MAX_VALUE_BYTES);
+    *ret = "the plan says so (dump: false)";
+    if (inspection->backend->is_without_dump)
+        return NULL;
+    /* Not every master of a Cluster is asked. */
+    *ret = "the Cluster has a server that can't load the source's payloads";
+    if (inspection->conn->router && version > nsm_redis_payload_version(&inspection->server))
+        return NULL;
+    nsm_buf_append_str(&key, prefix);
+    nsm_buf_append_cstr(&key, NSM_REDIS_TEMP_PREFIX "probe");
+    NSM_TRY(nsm_buf_error(&key));
+    return nsm_redis_probe_restore(&probe, nsm_buf_view(&key), version, ret);
 }
 
-static void tell_versions(const struct inspection *inspection,
-                          const struct nsm_destination *destination, struct nsm_findings *findings)
+/* Payloads of one version are tried once for all namespaces. */
+static struct nsm_error *probe_restore(struct inspection *inspection,
+                                       struct nsm_destination *destination)
 {
-    struct nsm_redis_server source;
-    if (!destination->source ||
-        !nsm_redis_server_last(nsm_redis_backend_of(destination->source->backend), &source))
-        return;
-    if (rdb_version(&source) > rdb_version(&inspection->server))
-        nsm_findings_add(findings, NSM_FINDING_REFUSAL, "", 1,
-                         "the server, %s, can't load the dumps of the source, %s: upgrade it first",
-                         inspection->server.version_text, source.version_text);
+    if (!destination->source || !destination->source->state ||
+        destination->source->census.only_record)
+        return NULL;
+    const struct nsm_redis_source *const source = destination->source->state;
+    if (inspection->payload_version != source->payload_version) {
+        NSM_TRY(ask_restore(inspection, nsm_redis_destination_prefix(destination),
+                            source->payload_version, &inspection->only_record));
+        inspection->payload_version = source->payload_version;
+    }
+    if (inspection->only_record)
+        destination->target.only_record =
+            nsm_arena_strdup(&destination->target.arena, inspection->only_record);
+    return NULL;
 }
 
 static void tell(struct inspection *inspection, const struct finding *finding)
@@ -358,7 +377,6 @@ static void tell(struct inspection *inspection, const struct finding *finding)
     if (inspection->server.is_replica)
         nsm_findings_add(findings, NSM_FINDING_REFUSAL, "", 1,
                          "the server is a replica, which takes no writes; name its master");
-    tell_versions(inspection, destination, findings);
     if (!destination->is_ours)
         tell_memory(&inspection->server, n_bytes, findings);
     struct nsm_buf prefix NSM_CLEANUP(nsm_buf_release) = NSM_BUF_TEXT;
@@ -400,6 +418,7 @@ struct nsm_error *nsm_redis_inspect(struct nsm_backend *base, struct nsm_context
         inspection.findings[index].destination = destinations[index];
     for (size_t index = 0; index < n_destinations; index++) {
         make_target(&inspection, destinations[index]);
+        NSM_TRY(probe_restore(&inspection, destinations[index]));
         NSM_TRY(choose(&inspection, index));
     }
     NSM_TRY(run_pass(&inspection));

@@ -190,9 +190,10 @@ static const struct {
     {"ERR max number of clients reached", NSM_E_UNAVAILABLE,
      "; lower the backend's max_connections or raise maxclients"},
     {"ERR DUMP payload version or checksum are wrong", NSM_E_UNSUPPORTED,
-     "; the destination is older than the source"},
+     "; the destination is older than the source: upgrade it, or set dump: false in the backend"},
     {"ERR Bad data format", NSM_E_UNSUPPORTED,
-     "; the destination is older than the source, or lacks its modules"},
+     "; the destination can't load what the source dumps: set dump: false in the backend, to copy "
+     "by type"},
     {"ERR DB index is out of range", NSM_E_INVALID, "; mend the database in the backend's url"},
     {"ERR SELECT is not allowed in cluster mode", NSM_E_INVALID,
      "; a Cluster has database 0 only: mend the one in the backend's url"},

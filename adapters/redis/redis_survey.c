@@ -7,6 +7,7 @@
 #include <xxhash.h>
 
 #include "adapters/redis/redis_keys.h"
+#include "adapters/redis/redis_probe.h"
 #include "migrate/base/alloc.h"
 #include "migrate/base/clock.h"
 
@@ -15,6 +16,8 @@
 #define MIN_SAMPLES          ((size_t)8)
 #define ALL_SAMPLES          ((size_t)65536)
 #define MAX_SAMPLE_KEY_BYTES 4096
+/* A key that is dumped to see whether it can be takes no more memory. */
+#define MAX_PROBE_BYTES ((uint64_t)1 << 20)
 /* All buffers of keys together, and each. */
 #define SPOOL_BYTES     ((size_t)16 << 20)
 #define MIN_SPOOL_BYTES ((size_t)2 << 10)
@@ -83,6 +86,8 @@ struct listing {
     struct nsm_redis_spool spool;
     struct nsm_str *samples; /* keys on the heap */
     size_t n_samples, max_samples;
+    size_t smallest; /* of the samples, with the bytes that it takes */
+    uint64_t smallest_bytes;
     uint64_t n_seen;
     bool is_whole; /* an earlier run's list stands */
     struct nsm_redis_list_info info;
@@ -258,6 +263,10 @@ static struct nsm_error *measure(struct survey *survey, struct listing *listing)
             return nsm_redis_reply_error(reply, "MEMORY USAGE", listing->samples[index]);
         if (reply->type != NSM_REDIS_INTEGER)
             continue; /* gone since */
+        if (n_keys == 0 || (uint64_t)reply->integer < listing->smallest_bytes) {
+            listing->smallest = index;
+            listing->smallest_bytes = (uint64_t)reply->integer;
+        }
         n_bytes += (uint64_t)reply->integer;
         n_keys++;
     }
@@ -351,6 +360,47 @@ static struct nsm_error *complete_listing(struct survey *survey, struct listing 
     object->is_exact = !is_counted_only || listing->is_whole;
     if (!source->written)
         tell_if_empty(listing);
+    return NULL;
+}
+
+/* ---- whether keys are dumped ---- */
+
+/* The smallest key that is known; else one that is hardly there, which tells no version. */
+static struct nsm_str key_to_dump(const struct survey *survey, struct nsm_arena *arena)
+{
+    const struct listing *best = NULL;
+    for (size_t index = 0; index < survey->n_listings; index++) {
+        const struct listing *const listing = &survey->listings[index];
+        if (listing->smallest_bytes && (!best || listing->smallest_bytes < best->smallest_bytes))
+            best = listing;
+    }
+    if (best && best->smallest_bytes <= MAX_PROBE_BYTES)
+        return best->samples[best->smallest];
+    const struct nsm_str prefix = survey->listings[0].selector.prefix;
+    struct nsm_buf name NSM_CLEANUP(nsm_buf_release) = NSM_BUF_TEXT;
+    nsm_buf_append_str(&name, prefix);
+    nsm_buf_append_cstr(&name, NSM_REDIS_TEMP_PREFIX "probe");
+    return nsm_arena_copy(arena, nsm_buf_view(&name));
+}
+
+/* Once for all sources: the user and the server are the same. */
+static struct nsm_error *probe_dump(struct survey *survey)
+{
+    struct nsm_arena arena NSM_CLEANUP(nsm_arena_release) = NSM_ARENA_INIT;
+    const struct nsm_redis_probe probe = {survey->conn, survey->ctx, &arena};
+    const char *reason = "the plan says so (dump: false)";
+    unsigned version = 0;
+    if (survey->n_listings == 0 || survey->listings[0].source->written)
+        return NULL;
+    if (!survey->backend->is_without_dump)
+        NSM_TRY(nsm_redis_probe_dump(&probe, key_to_dump(survey, &arena), &reason, &version));
+    for (size_t index = 0; index < survey->n_listings; index++) {
+        struct nsm_source *const source = survey->listings[index].source;
+        struct nsm_redis_source *const state = source->state;
+        state->payload_version = version ? version : nsm_redis_payload_version(&survey->server);
+        if (reason)
+            source->census.only_record = nsm_arena_strdup(&source->census.arena, reason);
+    }
     return NULL;
 }
 
@@ -523,7 +573,7 @@ struct nsm_error *nsm_redis_survey(struct nsm_backend *base, struct nsm_context 
     NSM_TRY(run_pass(&survey));
     for (size_t index = 0; index < survey.n_listings; index++)
         NSM_TRY(complete_listing(&survey, &survey.listings[index]));
-    return NULL;
+    return probe_dump(&survey);
 }
 
 void nsm_redis_release_source(struct nsm_source *source)

@@ -27,6 +27,7 @@ struct nsm_redis_source {
     struct nsm_arena arena;
     struct nsm_redis_list *lists; /* index by index the census's objects */
     size_t n_lists;
+    unsigned payload_version; /* of the server's DUMP */
 };
 
 struct nsm_error *nsm_redis_survey(struct nsm_backend *base, struct nsm_context *ctx,

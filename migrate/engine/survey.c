@@ -172,12 +172,19 @@ static bool has_same_columns(const struct nsm_object *a, const struct nsm_object
     return true;
 }
 
-static enum nsm_lane lane_of(const struct nsm_ns *ns)
+static enum nsm_lane lane_of(struct nsm_ns *ns)
 {
     const struct nsm_layout_stage *const stage = &ns->stage;
+    const char *const at_source = ns->source.census.only_record;
+    const char *const only_record = at_source ? at_source : ns->destination.target.only_record;
     const enum nsm_lane lane =
         nsm_lane_choose(ns->source_store->adapter, ns->destination_store->adapter,
                         stage->layout != NSM_LAYOUT_DEFAULT);
+    if (lane != NSM_LANE_RECORD && only_record) {
+        nsm_findings_add(&ns->layout_findings, NSM_FINDING_NOTE, "", 1,
+                         "goes in lane record instead of %s: %s", nsm_lane_name(lane), only_record);
+        return NSM_LANE_RECORD;
+    }
     if (lane != NSM_LANE_PGCOPY)
         return lane;
     for (size_t at = 0; at < stage->shape.n_objects; at++)

@@ -120,10 +120,14 @@ enum sides {
     SIDES_UNDIGESTED = 1 << 2, /* of the source, the parts that have no digest of what was copied */
 };
 
-/* Whether the digest of what was copied is one of all its records, in the form in which they are found again. */
+/* Whether the digest of what was copied is one of all its records, in the form in which they are found again. Some of a part may have been
+ * copied as payloads although it now goes in lane record: a right was taken away since. */
 static bool is_digested(const struct nsm_ns *ns, const struct nsm_checkpoint *checkpoint)
 {
-    return ns->lane != NSM_LANE_REDIS_DUMP || checkpoint->digest.n_records == checkpoint->n_records;
+    const bool may_hold_payloads =
+        nsm_adapter_reads(ns->source_store->adapter, NSM_LANE_REDIS_DUMP) &&
+        nsm_adapter_writes(ns->destination_store->adapter, NSM_LANE_REDIS_DUMP);
+    return !may_hold_payloads || checkpoint->digest.n_records == checkpoint->n_records;
 }
 
 static bool is_part_digested(const struct nsm_ns *ns, size_t part)
