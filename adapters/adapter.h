@@ -102,6 +102,11 @@ NSM_API const char *nsm_settings_list_at(const struct nsm_settings *settings, co
 
 struct nsm_adapter;
 
+/* Whether two runs are of one plan, of which the one took the place of the other, perhaps with more between them, because that was
+ * given up unfinished (--fresh): what only the other made may give way. The run ids then begin alike. */
+#define NSM_RUN_ID_KIN_LEN 8
+NSM_API bool nsm_run_id_is_kin(const char *run_id, const char *other);
+
 struct nsm_backend {
     const struct nsm_adapter *adapter;
     const char *name;                    /* the plan's */
@@ -351,6 +356,8 @@ enum nsm_cap {
     NSM_CAP_SINGLE_WRITER = 1 << 5,
     /* A namespace of two models (rows, keys) at once can be held: files, memory. Implied by ROWS |
      * KEYS. */
+    /* Takes keys away by itself when their time has come: to be written then is not to be there. */
+    NSM_CAP_EXPIRES = 1 << 8,
     NSM_CAP_ARCHIVE =
         1
         << 6, /* keeps every record as it is, whatever its column says, and the source's definition beside them */

@@ -76,7 +76,7 @@ static const struct op_rule op_rules[] = {
 
 #define ALL_CAPS                                                                                  \
     (NSM_CAP_ROWS | NSM_CAP_KEYS | NSM_CAP_SOURCE | NSM_CAP_DESTINATION | NSM_CAP_TX_CHECKPOINT | \
-     NSM_CAP_SINGLE_WRITER | NSM_CAP_ARCHIVE | NSM_CAP_COLUMNS)
+     NSM_CAP_SINGLE_WRITER | NSM_CAP_ARCHIVE | NSM_CAP_COLUMNS | NSM_CAP_EXPIRES)
 
 #define BROKEN(...) nsm_error_new(NSM_E_INVALID, __VA_ARGS__)
 

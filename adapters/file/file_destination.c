@@ -36,11 +36,13 @@ struct nsm_error *file_prepare(struct nsm_destination *destination, struct nsm_c
     const struct file_target *const target = destination->state;
     NSM_TRY(nsm_context_error(ctx));
     NSM_TRY(file_make_folders(target->folder));
-    if (destination->is_ours)
-        return NULL;
     struct file_standing standing NSM_CLEANUP(file_standing_release) = {0};
     NSM_TRY(file_look(target->folder, file_run_id(destination->backend), &standing));
     if (standing.names.n_names == 0 || standing.is_of_run)
+        return NULL;
+    if (standing.is_of_kin)
+        return remove_ours(target->folder, &standing);
+    if (destination->is_ours)
         return NULL;
     if (destination->if_exists != NSM_IF_EXISTS_REPLACE || standing.foreign) {
         return nsm_error_new(NSM_E_CONFLICT, "folder %s holds %s", target->folder,

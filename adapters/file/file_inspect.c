@@ -131,7 +131,8 @@ static struct nsm_error *inspect_one(struct nsm_backend *base, struct nsm_destin
     struct file_standing standing NSM_CLEANUP(file_standing_release) = {0};
     NSM_TRY(file_look(state->folder, file_run_id(base), &standing));
     describe_objects(destination, state, backend->is_zstd ? FILE_ZSTD_SUFFIX : FILE_PLAIN_SUFFIX);
-    if (standing.names.n_names > 0 && !destination->is_ours && !standing.is_of_run)
+    if (standing.names.n_names > 0 && !destination->is_ours && !standing.is_of_run &&
+        !standing.is_of_kin)
         describe_conflict(destination, &standing, state->folder);
     if (!destination->is_ours && !file_is_writable(state->folder)) {
         nsm_findings_add(&target->findings, NSM_FINDING_REFUSAL, "", 1,

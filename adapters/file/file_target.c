@@ -57,6 +57,12 @@ static void claim(struct file_standing *standing, const char *name)
         standing->is_ours[index] = true;
 }
 
+static void note_run(struct file_standing *standing, const char *found, const char *run_id)
+{
+    standing->is_of_run &= strcmp(found, run_id) == 0;
+    standing->is_of_kin &= nsm_run_id_is_kin(run_id, found);
+}
+
 static struct nsm_error *claim_of_manifest(struct file_standing *standing, const char *folder,
                                            const char *run_id)
 {
@@ -73,7 +79,7 @@ static struct nsm_error *claim_of_manifest(struct file_standing *standing, const
         return NULL;
     }
     standing->has_manifest = true;
-    standing->is_of_run &= strcmp(manifest.run_id, run_id) == 0;
+    note_run(standing, manifest.run_id, run_id);
     claim(standing, FILE_MANIFEST_NAME);
     for (size_t index = 0; index < manifest.n_entries; index++) {
         claim(standing, manifest.entries[index].name);
@@ -96,7 +102,7 @@ static void claim_of_journal(struct file_standing *standing, const char *folder,
         nsm_error_free(error);
         return;
     }
-    standing->is_of_run &= strcmp(end.run_id, run_id) == 0;
+    note_run(standing, end.run_id, run_id);
     claim(standing, name);
     const size_t len = strlen(name) - (sizeof(FILE_JOURNAL_SUFFIX) - 1);
     claim(standing, nsm_arena_printf(&arena, "%.*s", (int)len, name));
@@ -130,13 +136,15 @@ static struct nsm_error *look_into(struct file_standing *standing, const char *f
         if (!standing->is_ours[index] && !standing->foreign)
             standing->foreign = standing->names.names[index];
     }
-    standing->is_of_run &= standing->n_ours > 0 && !standing->foreign;
+    const bool is_all_ours = standing->n_ours > 0 && !standing->foreign;
+    standing->is_of_run &= is_all_ours;
+    standing->is_of_kin &= is_all_ours;
     return NULL;
 }
 
 struct nsm_error *file_look(const char *folder, const char *run_id, struct file_standing *ret)
 {
-    struct file_standing standing = {.is_of_run = true};
+    struct file_standing standing = {.is_of_run = true, .is_of_kin = true};
     struct nsm_error *error = file_list(folder, &standing.names);
     if (nsm_error_is(error, NSM_E_NOTFOUND)) {
         nsm_error_free(error);

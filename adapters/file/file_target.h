@@ -35,6 +35,7 @@ struct file_standing {
     bool is_there;           /* the folder exists */
     bool has_manifest;       /* a readable one */
     bool is_of_run;          /* everything that says whose it is says: this run's */
+    bool is_of_kin;          /* or that of one whose place this run took */
     uint64_t n_records;      /* of the manifest */
     const char *foreign;     /* the first file that is not ours, NULL when all are */
     size_t n_ours;

@@ -16,6 +16,7 @@ static const struct capability {
     {NSM_CAP_DESTINATION, "destination", "can be written"},
     {NSM_CAP_TX_CHECKPOINT, "tx-checkpoint", "checkpoints commit with the rows: exactly once"},
     {NSM_CAP_SINGLE_WRITER, "single-writer", "one writer at a time"},
+    {NSM_CAP_EXPIRES, "expires", "takes keys away when their time has come"},
     {NSM_CAP_ARCHIVE, "archive", "keeps what any store has, with its definition"},
     {NSM_CAP_COLUMNS, "columns", "reads chosen columns without the others"},
 };

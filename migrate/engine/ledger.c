@@ -29,18 +29,21 @@ struct nsm_ledger {
 
 /* ---- opening and closing ---- */
 
-static void make_run_id(char *out)
+/* `kin`: the run that this one takes the place of (nsm_run_id_is_kin), or NULL. */
+static void make_run_id(const char *kin, char *out)
 {
     static const char alphabet[] = "abcdefghijklmnopqrstuvwxyz0123456789";
     for (size_t i = 0; i < RUN_ID_LEN; i++)
-        out[i] = alphabet[nsm_random_below(sizeof(alphabet) - 1)];
+        out[i] = kin && i < NSM_RUN_ID_KIN_LEN ? kin[i]
+                                               : alphabet[nsm_random_below(sizeof(alphabet) - 1)];
     out[RUN_ID_LEN] = '\0';
 }
 
-static struct nsm_error *start_new_run(struct nsm_ledger *ledger, const struct nsm_plan *plan)
+static struct nsm_error *start_new_run(struct nsm_ledger *ledger, const struct nsm_plan *plan,
+                                       const char *kin)
 {
     char run_id[RUN_ID_LEN + 1];
-    make_run_id(run_id);
+    make_run_id(kin, run_id);
     NSM_CLEANUP(nsm_freep)
     char *fingerprint = nsm_xstrdup(plan->fingerprint);
     const int64_t now_ms = nsm_wall_ms();
@@ -75,18 +78,21 @@ static struct nsm_error *choose_run(struct nsm_ledger *ledger, const struct nsm_
                                     bool is_fresh)
 {
     struct nsm_ledger_run_call call = {0};
-    if (!is_fresh)
-        NSM_TRY(nsm_ledger_apply_read_run(&ledger->db, &call));
-    struct nsm_error *error = NULL;
-    const bool is_ours = call.run.run_id && strlen(call.run.run_id) == RUN_ID_LEN &&
-                         strcmp(call.run.fingerprint, plan->fingerprint) == 0;
-    if (is_ours) {
+    struct nsm_error *error = nsm_ledger_apply_read_run(&ledger->db, &call);
+    if (error && !is_fresh)
+        return error;
+    nsm_error_free(error);
+    error = NULL;
+    const bool is_known = call.run.run_id && strlen(call.run.run_id) == RUN_ID_LEN;
+    if (is_fresh) {
+        error = start_new_run(ledger, plan, is_known && !call.is_complete ? call.run.run_id : NULL);
+    } else if (is_known && strcmp(call.run.fingerprint, plan->fingerprint) == 0) {
         memcpy(ledger->run_id, call.run.run_id, RUN_ID_LEN + 1);
         ledger->is_resumed = !call.is_complete;
         atomic_store(&ledger->is_complete, call.is_complete);
     } else if (!call.run.run_id || call.is_complete || !call.has_prepared) {
         /* There is none, or nothing of it is half done at a destination. */
-        error = start_new_run(ledger, plan);
+        error = start_new_run(ledger, plan, NULL);
     } else {
         error = refuse_other_plan(ledger, plan, call.run.started_ms);
     }

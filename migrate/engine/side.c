@@ -23,15 +23,30 @@ struct nsm_compare_object nsm_side_object(const struct nsm_side *side)
     };
 }
 
+static void drop_dead(struct nsm_batch *batch, int64_t dead_ms)
+{
+    size_t n = 0;
+    for (size_t at = 0; at < batch->n_records; at++) {
+        const struct nsm_record *const record = &batch->records[at];
+        if (record->kind == NSM_KIND_ROW || record->expires_at_ms > dead_ms)
+            batch->records[n++] = *record;
+    }
+    batch->n_records = n;
+}
+
 static struct nsm_error *give_batch(struct nsm_context *ctx, const struct nsm_side *side,
-                                    const struct nsm_batch *in, struct nsm_batch *out)
+                                    struct nsm_batch *in, struct nsm_batch *out)
 {
     const struct nsm_ns *const ns = side->ns;
-    if (side->is_destination || ns->stage.is_identity)
-        return side->take(side->arg, ctx, in);
-    nsm_batch_clear(out);
-    NSM_TRY(nsm_layout_apply(&ns->stage, side->part->object, in, out));
-    return side->take(side->arg, ctx, out);
+    struct nsm_batch *given = in;
+    if (!side->is_destination && !ns->stage.is_identity) {
+        nsm_batch_clear(out);
+        NSM_TRY(nsm_layout_apply(&ns->stage, side->part->object, in, out));
+        given = out;
+    }
+    if (side->dead_ms > 0)
+        drop_dead(given, side->dead_ms);
+    return side->take(side->arg, ctx, given);
 }
 
 static struct nsm_error *read_all(struct nsm_context *ctx, const struct nsm_side *side,

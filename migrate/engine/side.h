@@ -23,6 +23,8 @@ struct nsm_side {
     enum nsm_lane lane;
     unsigned flags;    /* enum nsm_read_flag */
     bool wants_digest; /* of raw rows */
+    int64_t
+        dead_ms; /* above 0: keys that expire up to then do not count, whichever side still has them */
     nsm_side_take_fn *take;
     void *arg;
 };

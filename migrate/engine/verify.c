@@ -7,6 +7,7 @@
  * by their contents, because a payload depends on the server's hash seed and settings: the parts that hold such keys are read again.
  */
 #include "migrate/base/alloc.h"
+#include "migrate/base/clock.h"
 #include "migrate/engine/side.h"
 
 #include <stdio.h>
@@ -22,6 +23,7 @@ struct verify {
     struct nsm_compare *outcome; /* NULL: the digests were equal */
     struct nsm_compare *compare; /* the outcome while records are added to it, else NULL */
     size_t n_kept;               /* differences to be found again */
+    int64_t dead_ms;             /* see struct nsm_side; when a pass over both sides began */
     struct nsm_digest *of_source, *of_destination; /* by target object, under ns->mutex */
 };
 
@@ -94,6 +96,7 @@ static struct nsm_error *run_job(struct nsm_context *ctx, void *arg, const struc
                 .lane = verify->lane,
                 .flags = NSM_READ_VERIFY,
                 .wants_digest = verify->has_digest,
+                .dead_ms = verify->dead_ms,
                 .take = take_batch,
                 .arg = &part,
             },
@@ -219,12 +222,21 @@ static enum nsm_compare_mode compare_mode(const struct nsm_ns *ns)
     return may_share_prefix(ns) ? NSM_COMPARE_MERGE : NSM_COMPARE_EXACT;
 }
 
+/* A key whose time has come is gone from a store that takes it away, and stands where none does. The same keys count on both
+ * sides. */
+static int64_t dead_now(const struct nsm_ns *ns)
+{
+    const unsigned caps = ns->source_store->adapter->caps | ns->destination_store->adapter->caps;
+    return caps & NSM_CAP_EXPIRES ? nsm_wall_ms() : 0;
+}
+
 /* In the first pass the source goes first where others' records are told from ours by it. A record that was added can't be taken
  * back, so a lost connection costs the pass. */
 static struct nsm_error *make_pass(struct nsm_context *ctx, void *arg)
 {
     struct verify *const verify = arg;
     nsm_compare_begin_anew(verify->compare);
+    verify->dead_ms = dead_now(verify->ns);
     if (compare_mode(verify->ns) == NSM_COMPARE_EXACT)
         return read_sides(verify, ctx, SIDES_BOTH);
     NSM_TRY(read_sides(verify, ctx, SIDES_SOURCE));
@@ -317,6 +329,7 @@ static struct nsm_error *compare_sides(struct verify *verify, struct nsm_context
     if (is_by_key(verify, flags))
         return compare_by_key(verify, ctx, flags);
     enum sides sides = SIDES_BOTH;
+    verify->dead_ms = dead_now(ns);
     if (flags & NSM_VERIFY_AFTER_COPY) {
         expect_what_was_copied(verify);
         sides = SIDES_DESTINATION;

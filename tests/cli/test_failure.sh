@@ -53,7 +53,19 @@ sed 's/name: failing/name: single/; s/, stall_op: read, stall_at: 3//; s/records
     plan.yaml >single.yaml
 expect_exit 1 timeout 60 "$NSMIGRATE" run single.yaml --workers 1
 expect_match "$out" '^other +not started '
-rm -rf dump-single
+# --fresh: what the run that is given up has left in the files gives way, and what others put there does not
+[ -f dump-single/done/manifest.json ] || fail "nothing was left"
+for _ in 1 2; do
+    expect_exit 1 timeout 60 "$NSMIGRATE" run single.yaml --workers 1 --fresh --json
+    expect_json '[.namespaces[].status] == ["ok", "ok", "failed", "skipped"]'
+done
+touch dump-single/done/mine
+expect_exit 1 timeout 60 "$NSMIGRATE" run single.yaml --workers 1 --fresh
+expect_contains "$err" "dump-single/done holds"
+rm dump-single/done/mine
+sed 's/name: single/name: stranger/' single.yaml >stranger.yaml
+expect_exit 1 timeout 60 "$NSMIGRATE" run stranger.yaml --workers 1 --fresh
+expect_contains "$err" "dump-single/done holds an export"
 expect_exit 1 timeout 60 "$NSMIGRATE" run single.yaml --workers 1 --fresh --json
 expect_json '[.namespaces[].status] == ["ok", "ok", "failed", "skipped"]'
 

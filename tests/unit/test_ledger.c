@@ -247,6 +247,7 @@ static void test_fresh(void **state)
     fx->plan.fingerprint[0] = 'z';
     ledger = nsm_fixture_begin(fx, NSM_LEDGER_FRESH);
     assert_string_not_equal(nsm_ledger_run_id(ledger), run_id);
+    assert_true(nsm_run_id_is_kin(nsm_ledger_run_id(ledger), run_id));
     assert_false(nsm_ledger_is_resumed(ledger));
     assert_int_equal(nsm_fixture_step(ledger, "ns1"), NSM_STEP_NEW);
     assert_int_equal(access(file, F_OK), -1);

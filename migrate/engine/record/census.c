@@ -97,6 +97,11 @@ void nsm_description_release(struct nsm_description *description)
     description->cap_items = 0;
 }
 
+bool nsm_run_id_is_kin(const char *run_id, const char *other)
+{
+    return strlen(run_id) > NSM_RUN_ID_KIN_LEN && strncmp(run_id, other, NSM_RUN_ID_KIN_LEN) == 0;
+}
+
 static const struct nsm_lane_use *find_lane(const struct nsm_adapter *adapter, enum nsm_lane lane)
 {
     for (size_t index = 0; index < adapter->n_lanes; index++) {
