@@ -124,6 +124,32 @@ moves renamed record "$c" 5 "instead of redis-dump: the destination has no comma
 plan wanted "$from" "$to, dump: false"
 moves wanted record "$b" 5 "the plan says so (dump: false)"
 
+# Expiries that Redis itself could not be told: before 1970 and before now such a key is gone, and that is no difference.
+sqlite3 old.db "CREATE TABLE kv (key BLOB PRIMARY KEY NOT NULL, kind TEXT NOT NULL, value BLOB NOT NULL, expires_at TEXT);
+INSERT INTO kv VALUES
+(CAST('o:never' AS BLOB), 'string', CAST('a' AS BLOB), NULL),
+(CAST('o:1960' AS BLOB), 'string', CAST('a' AS BLOB), '1960-01-01 00:00:00+00'),
+(CAST('o:1970' AS BLOB), 'hash', CAST('[[\"f\",\"v\"]]' AS BLOB), '1970-01-01 00:00:00.001+00'),
+(CAST('o:2020' AS BLOB), 'list', CAST('[\"a\"]' AS BLOB), '2020-02-02 02:02:02.2+00'),
+(CAST('o:2222' AS BLOB), 'set', CAST('[\"a\"]' AS BLOB), '2222-02-22 22:22:22.222+00')"
+cat >old.yaml <<PLAN
+version: 1
+name: old
+backends:
+  from: {adapter: sqlite, path: old.db}
+  to:   {adapter: redis, url: "redis://127.0.0.1:$b/5"}
+namespaces:
+  - {name: old, source: {backend: from, tables: kv}, destination: {backend: to, layout: kv}}
+PLAN
+expect_exit 0 "$NSMIGRATE" run old.yaml
+expect_same "o:2222 o:never" "$(redis-cli -p "$b" -n 5 KEYS '*' | sort | xargs)" "keys that are not over"
+expect_same 7956915742222 "$(redis-cli -p "$b" -n 5 PEXPIRETIME o:2222)" "an expiry beyond 2106"
+expect_exit 0 "$NSMIGRATE" verify old.yaml
+redis-cli -p "$b" -n 5 DEL o:2222 >/dev/null
+expect_exit 4 "$NSMIGRATE" verify old.yaml
+expect_lines 1 "$out" "+ o:"
+redis-cli -p "$b" FLUSHALL >/dev/null
+
 # A key that expires while it is copied is no error, and does not live on.
 for lane in payloads wanted; do
     redis-cli -p "$a" -n 5 SET "${prefix}short" v PX 300 >/dev/null
