@@ -52,6 +52,15 @@ expect_contains "$err" "materialized view app.stale holds rows that its query do
 [ ! -e plain ] || fail "something was written"
 sql "$here" "REFRESH MATERIALIZED VIEW app.stale" "REFRESH MATERIALIZED VIEW app.on_stale"
 
+# Values that JSON has no form for, or that are more exact than a double.
+sql "$here" "CREATE TABLE app.odd AS SELECT 'NaN'::float8 AS a, '-Infinity'::float4 AS b, '-0'::float8 AS c, '-0'::float4 AS d, 9007199254740993 AS e,
+    '-9223372036854775808'::int8 AS f, 'NaN'::numeric AS g, '-Infinity'::numeric AS h, 1.10::numeric AS i, '1e-16000'::numeric AS j, 5e-324::float8 AS k,
+    '\\x00ff'::bytea AS l, 'infinity'::date AS m, '4713-01-01 BC'::date AS n, '24:00'::time AS o, '12:00+15:59:59'::timetz AS p,
+    '294276-12-31 23:59:59.999999+00'::timestamptz AS q, '1 mon -2 days 3.000001'::interval AS r, '{\"b\": 1.0, \"a\": 9007199254740993, \"b\": 2}'::json AS s,
+    '[1.10, null]'::jsonb AS t, '(,9)'::int8range AS u, ARRAY[NULL, '', 'NULL', '{}']::text[] AS v, '(1,-0)'::point AS w, '::1/64'::inet AS x,
+    B'101'::bit varying AS y, 'a:1 b'::tsvector AS z, 12.34::money AS aa, 'tenth  '::char(9) AS ab, ''::text AS ad, NULL::text AS ae,
+    U&'\\0001\\001F\\2028\\+01F600'::text AS af"
+
 # ---- there and back ----
 
 expect_exit 0 "$NSMIGRATE" preview out.yaml --verbose
