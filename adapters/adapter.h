@@ -364,8 +364,6 @@ enum nsm_cap {
     /* A reader gives the columns of request->object, in their order, which may be some of those that
      * survey listed: the plan chose them. Without it the core takes them out of the records. */
     NSM_CAP_COLUMNS = 1 << 7,
-    /* A record is gone once it has expired: that it is not there is no difference. */
-    NSM_CAP_EXPIRES = 1 << 8,
 };
 
 struct nsm_lane_use {

@@ -19,7 +19,6 @@ static const struct capability {
     {NSM_CAP_EXPIRES, "expires", "takes keys away when their time has come"},
     {NSM_CAP_ARCHIVE, "archive", "keeps what any store has, with its definition"},
     {NSM_CAP_COLUMNS, "columns", "reads chosen columns without the others"},
-    {NSM_CAP_EXPIRES, "expires", "records that have expired are gone"},
 };
 
 static const char *type_name(enum nsm_option_type type)

@@ -5,7 +5,6 @@
 #include <pthread.h>
 
 #include "migrate/base/alloc.h"
-#include "migrate/base/clock.h"
 #include "migrate/base/parse.h"
 
 #define N_BUCKETS        ((size_t)1 << 16)
@@ -351,18 +350,14 @@ static void add_entry(struct nsm_compare *compare, enum nsm_compare_side side,
 void nsm_compare_add(struct nsm_compare *compare, enum nsm_compare_side side,
                      const struct nsm_batch *batch, const struct nsm_compare_object *object)
 {
-    const int64_t now_ms = object->drops_expired ? nsm_wall_ms() : INT64_MIN;
     struct entry entries[CHUNK];
     for (size_t begin = 0; begin < batch->n_records; begin += CHUNK) {
         const size_t n = batch->n_records - begin < CHUNK ? batch->n_records - begin : CHUNK;
         for (size_t at = 0; at < n; at++)
             entries[at] = entry_of(compare, &batch->records[begin + at], object);
         pthread_mutex_lock(&compare->mutex);
-        for (size_t at = 0; at < n; at++) {
-            const struct nsm_record *const record = &batch->records[begin + at];
-            if (record->expires_at_ms > now_ms)
-                add_entry(compare, side, &entries[at], record, object);
-        }
+        for (size_t at = 0; at < n; at++)
+            add_entry(compare, side, &entries[at], &batch->records[begin + at], object);
         pthread_mutex_unlock(&compare->mutex);
     }
 }

@@ -40,8 +40,6 @@ struct nsm_compare_object {
     size_t index;                    /* of it: records of different objects are never the same */
     size_t skip_key_bytes;
     unsigned digest_flags;
-    bool
-        drops_expired; /* a record that has expired is passed over: at the destination it is gone */
 };
 
 struct nsm_compare_difference {

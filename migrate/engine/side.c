@@ -20,7 +20,6 @@ struct nsm_compare_object nsm_side_object(const struct nsm_side *side)
         .index = side->target,
         .skip_key_bytes = nsm_prefix_bytes(side->ns, side->is_destination),
         .digest_flags = nsm_digest_flags(side->ns),
-        .drops_expired = side->ns->destination_store->adapter->caps & NSM_CAP_EXPIRES,
     };
 }
 
