@@ -117,12 +117,16 @@ static struct nsm_error *refuse(const struct slot *slot, enum nsm_code code, con
 
 static struct nsm_error *bind_float(const struct slot *slot, struct nsm_str text)
 {
+    const struct nsm_write_request *const request = slot->writer->base.request;
     double number = 0;
     if (!nsm_parse_double(text, &number))
         return refuse(slot, NSM_E_CORRUPT, "a float that is no number");
     if (isnan(number))
         return refuse(slot, NSM_E_UNSUPPORTED,
                       "a float that is not a number (nan), for which SQLite has only NULL");
+    /* a column declared REAL has integers on disk where they will do, and those have one zero */
+    if (number == 0 && signbit(number) && !sqlite_is_same_kind(request->destination))
+        return refuse(slot, NSM_E_UNSUPPORTED, "minus zero, whose sign SQLite does not keep");
     (void)sqlite3_bind_double(slot->statement, (int)slot->column + 1, number);
     return NULL;
 }

@@ -73,6 +73,14 @@ static bool is_canonical_decimal(struct nsm_str text)
     return at == text.len && !(is_negative && is_zero(text));
 }
 
+/* What a numeric may be besides a decimal. */
+static bool is_special_numeric(struct nsm_str text)
+{
+    return nsm_str_equals(text, NSM_STR_LIT("NaN")) ||
+           nsm_str_equals(text, NSM_STR_LIT("Infinity")) ||
+           nsm_str_equals(text, NSM_STR_LIT("-Infinity"));
+}
+
 static bool is_canonical_int(struct nsm_str text)
 {
     int64_t number;
@@ -294,7 +302,8 @@ static bool to_numeric(struct nsm_arena *arena, const struct nsm_value *from, st
 {
     if (from->type == NSM_FLOAT)
         return float_as_numeric(arena, from->bytes, ret);
-    return from->type == NSM_INT || (from->type == NSM_TEXT && is_canonical_decimal(from->bytes));
+    return from->type == NSM_INT || (from->type == NSM_TEXT && (is_canonical_decimal(from->bytes) ||
+                                                                is_special_numeric(from->bytes)));
 }
 
 /* What the destination gives back for the value, in `ret`, preset with the value's own bytes. */
