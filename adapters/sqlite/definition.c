@@ -152,16 +152,22 @@ static struct nsm_error *write_file(const char *path, struct nsm_str bytes)
     return is_written && is_closed ? NULL : nsm_error_new(NSM_E_IO, "%s: %m", path);
 }
 
+static struct nsm_error *write_text(const struct nsm_source *source, struct nsm_context *ctx,
+                                    struct nsm_buf *out)
+{
+    struct sqlite_backend *const backend = sqlite_backend_of(source->backend);
+    struct sqlite_db *db = NULL;
+    NSM_TRY(sqlite_acquire(backend, ctx, &db));
+    struct nsm_error *const error = put_all(db, source, out);
+    sqlite_release(backend, db);
+    return error;
+}
+
 struct nsm_error *sqlite_define(struct nsm_source *source, struct nsm_context *ctx,
                                 const char *path)
 {
-    struct sqlite_backend *const backend = sqlite_backend_of(source->backend);
     NSM_CLEANUP(nsm_buf_release) struct nsm_buf text = NSM_BUF_INIT(MAX_DEFINITION_SIZE);
-    struct sqlite_db *db = NULL;
-    NSM_TRY(sqlite_acquire(backend, ctx, &db));
-    struct nsm_error *const error = put_all(db, source, &text);
-    sqlite_release(backend, db);
-    NSM_TRY(error);
+    NSM_TRY(write_text(source, ctx, &text));
     /* By another name first: a definition that is there is whole. */
     NSM_CLEANUP(nsm_freep) char *draft = nsm_xasprintf("%s.new", path);
     NSM_TRY(write_file(draft, nsm_buf_view(&text)));
@@ -254,6 +260,18 @@ static struct nsm_error *parse(const char *path, struct nsm_str rest,
                          "%s: not a whole definition of SQLite tables: remove it "
                          "and run again with --fresh",
                          path);
+}
+
+struct nsm_error *sqlite_definition_take(const struct nsm_source *source, struct nsm_context *ctx,
+                                         struct sqlite_definition *ret)
+{
+    NSM_CLEANUP(nsm_buf_release) struct nsm_buf text = NSM_BUF_INIT(MAX_DEFINITION_SIZE);
+    NSM_TRY(write_text(source, ctx, &text));
+    NSM_CLEANUP(sqlite_definition_release) struct sqlite_definition definition = {0};
+    NSM_TRY(parse("the source", nsm_buf_view(&text), &definition));
+    *ret = definition;
+    definition = (struct sqlite_definition){0};
+    return NULL;
 }
 
 struct nsm_error *sqlite_definition_load(const char *path, struct sqlite_definition *ret)

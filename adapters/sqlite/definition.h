@@ -21,6 +21,9 @@ struct sqlite_definition {
 struct nsm_error *sqlite_define(struct nsm_source *source, struct nsm_context *ctx,
                                 const char *path) NSM_MUST_USE;
 
+/* As it stands at the source now, without a file. */
+struct nsm_error *sqlite_definition_take(const struct nsm_source *source, struct nsm_context *ctx,
+                                         struct sqlite_definition *ret) NSM_MUST_USE;
 /* NSM_E_CORRUPT when the file is not wholly there. */
 struct nsm_error *sqlite_definition_load(const char *path, struct sqlite_definition *ret)
     NSM_MUST_USE;

@@ -8,6 +8,7 @@
 #include "adapters/sqlite/sqlite.h"
 
 #include "adapters/sqlite/checkpoint.h"
+#include "adapters/sqlite/describe.h"
 #include "adapters/sqlite/destination.h"
 #include "adapters/sqlite/reader.h"
 #include "adapters/sqlite/writer.h"
@@ -158,4 +159,5 @@ const struct nsm_adapter nsm_adapter_sqlite = {
     .finish_step = sqlite_finish_step,
     .complete = sqlite_complete,
     .erase = sqlite_erase,
+    .describe = sqlite_describe,
 };
