@@ -329,6 +329,12 @@ struct nsm_definition {
                       another's, and is no difference */
 };
 
+/* One that repair wants at the destination. */
+struct nsm_change {
+    const struct nsm_definition *wanted; /* the source's */
+    bool is_missing;                     /* else another of that name is there */
+};
+
 /* What one side of a namespace has. */
 struct nsm_description {
     const struct nsm_destination *destination; /* the namespace's; its source is known */
@@ -517,6 +523,12 @@ struct nsm_adapter {
      * records are compared. */
     struct nsm_error *(*describe)(struct nsm_backend *backend, struct nsm_context *ctx,
                                   struct nsm_description **descriptions, size_t n_descriptions);
+
+    /* For repair, with describe: brings those of the definitions to the destination that one statement brings, and
+     * passes over the others, which the core tells by describing both sides again. When its rows are mended already.
+     * NULL: it can bring none. */
+    struct nsm_error *(*mend)(struct nsm_destination *destination, struct nsm_context *ctx,
+                              const struct nsm_change *changes, size_t n_changes);
 };
 
 /* Whether the adapter declares that lane for that direction. */

@@ -118,6 +118,8 @@ static struct nsm_error *check_ops(const struct nsm_adapter *adapter)
     }
     if (!adapter->list != !adapter->list_keys)
         return BROKEN("list and list_keys go together");
+    if (adapter->mend && !adapter->describe)
+        return BROKEN("mend goes with describe");
     if (!adapter->plan_finish != !adapter->finish_step)
         return BROKEN("plan_finish and finish_step go together");
     return NULL;

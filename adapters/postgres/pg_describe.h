@@ -15,5 +15,9 @@
 struct nsm_error *nsm_pg_describe(struct nsm_backend *backend, struct nsm_context *ctx,
                                   struct nsm_description **descriptions, size_t n_descriptions)
     NSM_MUST_USE;
+/* See `mend` in adapter.h: values of sequences, missing indexes and constraints, where all is in one schema and no table has another
+ * name. */
+struct nsm_error *nsm_pg_mend(struct nsm_destination *destination, struct nsm_context *ctx,
+                              const struct nsm_change *changes, size_t n_changes) NSM_MUST_USE;
 
 #endif

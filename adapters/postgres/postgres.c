@@ -182,4 +182,5 @@ const struct nsm_adapter nsm_adapter_postgres = {
     .complete = nsm_pg_complete,
     .erase = nsm_pg_erase,
     .describe = nsm_pg_describe,
+    .mend = nsm_pg_mend,
 };

@@ -223,3 +223,46 @@ struct nsm_error *sqlite_describe(struct nsm_backend *base, struct nsm_context *
     sqlite_release(backend, db);
     return error;
 }
+
+/* ---- repair ---- */
+
+struct mending {
+    const struct nsm_change *changes;
+    size_t n;
+};
+
+static struct nsm_error *mend_one(struct sqlite_db *db, const struct nsm_change *change)
+{
+    const struct nsm_definition *const wanted = change->wanted;
+    bool is_found = false;
+    int64_t none = 0;
+    if (strcmp(wanted->kind, "sequence value") == 0) {
+        NSM_TRY(sqlite_get_i64(db, "DELETE FROM sqlite_sequence WHERE name = ?1", wanted->name,
+                               NULL, &is_found, &none));
+        return sqlite_get_i64(db,
+                              "INSERT INTO sqlite_sequence (name, seq)"
+                              " VALUES (?1, CAST(?2 AS INTEGER))",
+                              wanted->name, wanted->text, &is_found, &none);
+    }
+    const bool is_statement = strcmp(wanted->kind, "index") == 0 ||
+                              strcmp(wanted->kind, "trigger") == 0 ||
+                              strcmp(wanted->kind, "view") == 0;
+    return change->is_missing && is_statement ? sqlite_run(db, wanted->text, wanted->name) : NULL;
+}
+
+static struct nsm_error *mend_all(struct sqlite_db *db, void *arg)
+{
+    const struct mending *const mending = arg;
+    for (size_t i = 0; i < mending->n; i++)
+        NSM_TRY_WRAP(mend_one(db, &mending->changes[i]), "%s %s", mending->changes[i].wanted->kind,
+                     mending->changes[i].wanted->name);
+    return NULL;
+}
+
+struct nsm_error *sqlite_mend(struct nsm_destination *destination, struct nsm_context *ctx,
+                              const struct nsm_change *changes, size_t n_changes)
+{
+    struct mending mending = {changes, n_changes};
+    const struct sqlite_work work = {.mode = SQLITE_MODE_WRITE, .fn = mend_all, .arg = &mending};
+    return sqlite_transaction(sqlite_backend_of(destination->backend), ctx, &work);
+}

@@ -12,5 +12,8 @@
 struct nsm_error *sqlite_describe(struct nsm_backend *base, struct nsm_context *ctx,
                                   struct nsm_description **descriptions, size_t n_descriptions)
     NSM_MUST_USE;
+/* See `mend` in adapter.h: missing indexes, views and triggers, and numbers. */
+struct nsm_error *sqlite_mend(struct nsm_destination *destination, struct nsm_context *ctx,
+                              const struct nsm_change *changes, size_t n_changes) NSM_MUST_USE;
 
 #endif

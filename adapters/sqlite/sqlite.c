@@ -160,4 +160,5 @@ const struct nsm_adapter nsm_adapter_sqlite = {
     .complete = sqlite_complete,
     .erase = sqlite_erase,
     .describe = sqlite_describe,
+    .mend = sqlite_mend,
 };

@@ -116,17 +116,21 @@ bool nsm_definitions_are_compared(const struct nsm_ns *ns)
 
 /* ---- namespaces ---- */
 
+static void begin(struct nsm_ns *ns, struct nsm_description *source,
+                  struct nsm_description *destination)
+{
+    *source = (struct nsm_description){.destination = &ns->destination, .is_source = true};
+    *destination = (struct nsm_description){.destination = &ns->destination};
+}
+
 static struct nsm_error *compare_some(struct nsm_ns **namespaces, size_t n, struct nsm_context *ctx)
 {
     NSM_CLEANUP(nsm_freep)
     struct nsm_description *sources = nsm_xcalloc(n, sizeof(*sources));
     NSM_CLEANUP(nsm_freep)
     struct nsm_description *destinations = nsm_xcalloc(n, sizeof(*destinations));
-    for (size_t at = 0; at < n; at++) {
-        sources[at].destination = &namespaces[at]->destination;
-        sources[at].is_source = true;
-        destinations[at].destination = &namespaces[at]->destination;
-    }
+    for (size_t at = 0; at < n; at++)
+        begin(namespaces[at], &sources[at], &destinations[at]);
     struct describing describing = {namespaces, n, sources, destinations};
     struct nsm_error *const error = nsm_attempt(
         namespaces[0]->migration, n == 1 ? namespaces[0] : NULL, ctx, describe_once, &describing);
@@ -184,4 +188,61 @@ struct nsm_error *nsm_definitions_compare_all(struct nsm_migration *migration,
             NSM_TRY(compare_each(some, n, ctx));
     }
     return NULL;
+}
+
+/* ---- repair ---- */
+
+struct mending {
+    struct describing describing;
+    struct nsm_change *changes;
+    size_t n, cap;
+    uint64_t n_found; /* also those that only the destination has */
+};
+
+static void want(void *arg, char mark, const struct nsm_definition *definition)
+{
+    struct mending *const mending = arg;
+    mending->n_found++;
+    if (mark == '-')
+        return;
+    NSM_GROW(mending->changes, mending->n, mending->cap);
+    mending->changes[mending->n++] =
+        (struct nsm_change){.wanted = definition, .is_missing = mark == '+'};
+}
+
+static struct nsm_error *look(struct nsm_context *ctx, struct mending *mending)
+{
+    struct describing *const describing = &mending->describing;
+    NSM_TRY(describe_once(ctx, describing));
+    mending->n = 0;
+    mending->n_found = 0;
+    nsm_definitions_merge(describing->sources, describing->destinations, want, mending);
+    return NULL;
+}
+
+static struct nsm_error *mend_once(struct nsm_context *ctx, void *arg)
+{
+    struct mending *const mending = arg;
+    struct nsm_ns *const ns = mending->describing.namespaces[0];
+    const struct nsm_store *const store = ns->destination_store;
+    NSM_TRY(look(ctx, mending));
+    if (!store->adapter->mend || mending->n == 0)
+        return NULL;
+    NSM_TRY_WRAP(store->adapter->mend(&ns->destination, ctx, mending->changes, mending->n),
+                 "backend %s", store->plan->name);
+    return look(ctx, mending);
+}
+
+struct nsm_error *nsm_definitions_mend(struct nsm_ns *ns, struct nsm_context *ctx,
+                                       uint64_t *ret_n_left)
+{
+    struct nsm_description source;
+    struct nsm_description destination;
+    struct mending mending = {.describing = {&ns, 1, &source, &destination}};
+    begin(ns, &source, &destination);
+    struct nsm_error *const error = nsm_attempt(ns->migration, ns, ctx, mend_once, &mending);
+    forget(&mending.describing);
+    free(mending.changes);
+    *ret_n_left = mending.n_found;
+    return nsm_error_wrap(error, "bring definitions");
 }

@@ -22,7 +22,11 @@ bool nsm_definitions_are_compared(const struct nsm_ns *ns);
 /* Compares those of one namespace and puts what differs where the report takes it from. */
 struct nsm_error *nsm_definitions_compare(struct nsm_ns *ns, struct nsm_context *ctx) NSM_MUST_USE;
 
-/* The same for all that were inspected, hundreds with one question to each store; what is wrong with one alone is its survey_error. */
+/* Brings those that differ to the destination, as far as its adapter can, and counts what still differs. */
+struct nsm_error *nsm_definitions_mend(struct nsm_ns *ns, struct nsm_context *ctx,
+                                       uint64_t *ret_n_left) NSM_MUST_USE;
+
+/* The same as compare for all that were inspected, hundreds with one question to each store; what is wrong with one alone is its survey_error. */
 struct nsm_error *nsm_definitions_compare_all(struct nsm_migration *migration,
                                               struct nsm_context *ctx) NSM_MUST_USE;
 

@@ -152,7 +152,7 @@ struct nsm_error *nsm_migration_verify(struct nsm_migration *migration, struct n
                                        struct nsm_report *ret) NSM_MUST_USE;
 
 /*
- * Brings each destination to its source in the records that differ: missing ones are written, different ones replaced, extra ones
+ * Brings each destination to its source in the records that differ, and in definitions as far as its adapter can: missing ones are written, different ones replaced, extra ones
  * taken away (none under if_exists: merge; only missing ones are written under skip). Then compares again; what differs still, because
  * someone writes, is in n_left, not an error. Locked like run; NSM_E_INVALID when a run of the plan is not finished; NSM_E_UNSUPPORTED
  * when a destination can't take single records away.

@@ -9,6 +9,7 @@
  *
  * One thread per namespace: differences are few, or the plan should be run again.
  */
+#include "migrate/engine/definitions.h"
 #include "migrate/engine/ledger_folder.h"
 #include "migrate/engine/side.h"
 
@@ -287,6 +288,19 @@ static struct nsm_error *make_round(struct nsm_context *ctx, void *arg)
     return NULL;
 }
 
+/* When the rows are what they should be, for a unique index needs that. */
+static struct nsm_error *mend_definitions(struct nsm_ns *ns, struct nsm_context *ctx,
+                                          uint64_t *ret_n_left)
+{
+    struct nsm_board *const board = &ns->migration->board;
+    struct nsm_budget *const from = &ns->source_store->budget;
+    struct nsm_budget *const to = &ns->destination_store->budget;
+    NSM_TRY(nsm_board_acquire(board, ctx, from, to));
+    struct nsm_error *const error = nsm_definitions_mend(ns, ctx, ret_n_left);
+    nsm_board_give_back(board, from, to);
+    return error;
+}
+
 struct nsm_error *nsm_repair_ns(struct nsm_ns *ns, struct nsm_context *ctx)
 {
     NSM_TRY(nsm_ns_repair_refusal(ns));
@@ -299,7 +313,10 @@ struct nsm_error *nsm_repair_ns(struct nsm_ns *ns, struct nsm_context *ctx)
     struct rounds rounds = {.ns = ns, .n_before = UINT64_MAX};
     while (!rounds.is_end)
         NSM_TRY(nsm_attempt(ns->migration, ns, ctx, make_round, &rounds));
-    ns->n_left += ns->n_definitions;
+    uint64_t n_left = ns->n_definitions;
+    if (n_left > 0 && !ns->migration->options->is_dry_run)
+        NSM_TRY_WRAP(mend_definitions(ns, ctx, &n_left), "repair");
+    ns->n_left += n_left;
     return NULL;
 }
 

@@ -69,6 +69,19 @@ finds whole '+ index person_hash' '- index extra' '* index person_brin' '+ const
     '+ grant USAGE on schema to reader' \
     '+ grant SELECT on materialized view on_stale to reader'
 
+# Repair brings what one statement brings, and names the rest.
+expect_exit 4 "$NSMIGRATE" repair whole.yaml --json
+expect_json '.status == "failed" and .namespaces[0].repaired == 4'
+finds whole '- index extra' '* index person_brin' '+ comment constraint broken.broken_check' \
+    '* constraint person.person_boss' '- constraint reading.reading_device_check' '* sequence called' \
+    '* trigger unlogged.enabled' '+ trigger egg.late' '* column person.name' '* column person.moods' \
+    '* column person.mood' '* column egg.hen' '* table dropped' '* table hen' '* view guarded_view' '+ materialized view on_stale' \
+    '+ column on_stale.n' '* function twice(n integer)' '* type mood' '* domain short' '+ procedure nothing(INOUT n integer)' \
+    '+ grant EXECUTE on procedure nothing(INOUT n integer) to PUBLIC' '+ grant EXECUTE on procedure nothing(INOUT n integer) to reader' \
+    '* rule broken.also' '+ policy booking.none' '* policy booking.own' \
+    '+ statistics person_expressions' '* comment table person' '+ comment view happy' '+ grant SELECT on view happy to writer' \
+    '+ grant USAGE on schema to reader' '+ grant SELECT on materialized view on_stale to reader'
+
 # ---- single tables, one under another name; what stood there before is not ours ----
 
 shape="CREATE SCHEMA t; CREATE TABLE t.item (id serial PRIMARY KEY, item text CHECK (item <> 't.item'), part int REFERENCES t.item);
@@ -119,3 +132,10 @@ sql "$there" "DROP INDEX t.item_lower"
 expect_exit 4 "$NSMIGRATE" verify spoilt.yaml
 expect_contains "$out" "  + index item_lower"
 expect_match "$out" "^spoilt +differs +21 +1 "
+
+# Repair makes it whole: rows first, then the keys that they must not break.
+sql "$there" "ALTER TABLE t.item DROP CONSTRAINT item_part_fkey, DROP CONSTRAINT item_pkey; INSERT INTO t.item VALUES (5, 'twice', 99); SELECT setval('t.item_id_seq', 1)" >"$out"
+expect_exit 4 "$NSMIGRATE" repair spoilt.yaml --dry-run
+expect_exit 0 "$NSMIGRATE" repair spoilt.yaml --json
+expect_json '.status == "ok" and .left == 0'
+expect_exit 0 "$NSMIGRATE" verify spoilt.yaml

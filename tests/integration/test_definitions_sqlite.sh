@@ -44,3 +44,5 @@ expect_exit 0 "$NSMIGRATE" verify single.yaml
 expect_exit 0 "$NSMIGRATE" verify beside.yaml
 sqlite3 shared.db "DROP INDEX item_name; UPDATE sqlite_sequence SET seq = 1 WHERE name = 'item'"
 finds single '+ index item_name' '* sequence value item'
+expect_exit 0 "$NSMIGRATE" repair single.yaml
+expect_exit 0 "$NSMIGRATE" verify single.yaml
