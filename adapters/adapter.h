@@ -39,6 +39,7 @@
 #ifndef NSM_ADAPTERS_ADAPTER_H
 #define NSM_ADAPTERS_ADAPTER_H
 
+#include "migrate/base/buf.h"
 #include "migrate/base/context.h"
 #include "migrate/base/error.h"
 #include "migrate/base/str.h"
@@ -529,6 +530,12 @@ struct nsm_adapter {
      * NULL: it can bring none. */
     struct nsm_error *(*mend)(struct nsm_destination *destination, struct nsm_context *ctx,
                               const struct nsm_change *changes, size_t n_changes);
+
+    /* Appends one line, made for people: what changes when the store may have lost what it had acknowledged (it was restarted, failed
+     * over, evicted keys). Asked before a run's first row and after its last one; where the two differ, what stands there is compared
+     * before anything is called done. NULL: what was made durable stays. Not together with NSM_CAP_TX_CHECKPOINT. */
+    struct nsm_error *(*witness)(struct nsm_backend *backend, struct nsm_context *ctx,
+                                 struct nsm_buf *text);
 };
 
 /* Whether the adapter declares that lane for that direction. */

@@ -5,6 +5,7 @@
 #include "adapters/redis/redis_reader.h"
 #include "adapters/redis/redis_router.h"
 #include "adapters/redis/redis_survey.h"
+#include "adapters/redis/redis_witness.h"
 #include "adapters/redis/redis_writer.h"
 #include "migrate/base/clock.h"
 #include "migrate/base/parse.h"
@@ -175,4 +176,5 @@ const struct nsm_adapter nsm_adapter_redis = {
     .checkpoint = nsm_redis_checkpoint,
     .writer_close = nsm_redis_writer_close,
     .erase = nsm_redis_erase,
+    .witness = nsm_redis_witness,
 };

@@ -136,8 +136,7 @@ void nsm_redis_loan_return(struct nsm_redis_loan *loan)
 
 /* ---- the server ---- */
 
-/* The value of a line "name:value" of INFO; empty when there is none. */
-static struct nsm_str info_field(struct nsm_str info, const char *name)
+struct nsm_str nsm_redis_info_field(struct nsm_str info, const char *name)
 {
     const struct nsm_str wanted = nsm_str_of(name);
     while (info.len) {
@@ -155,14 +154,14 @@ static struct nsm_str info_field(struct nsm_str info, const char *name)
 
 static void copy_field(struct nsm_str info, const char *name, char *out, size_t size)
 {
-    const struct nsm_str value = info_field(info, name);
+    const struct nsm_str value = nsm_redis_info_field(info, name);
     snprintf(out, size, "%.*s", NSM_STR_ARG(value));
 }
 
 static uint64_t number_field(struct nsm_str info, const char *name)
 {
     uint64_t number = 0;
-    const bool is_number = nsm_parse_u64(info_field(info, name), &number);
+    const bool is_number = nsm_parse_u64(nsm_redis_info_field(info, name), &number);
     return is_number ? number : 0;
 }
 
@@ -204,25 +203,26 @@ void nsm_redis_server_read(struct nsm_str info, uint32_t db, struct nsm_redis_se
 {
     char db_name[16];
     snprintf(db_name, sizeof(db_name), "db%u", db);
-    const struct nsm_str keyspace = info_field(info, db_name);
+    const struct nsm_str keyspace = nsm_redis_info_field(info, db_name);
     if (keyspace.len)
         server->n_field_expiry = keyspace_number(keyspace, "subexpiry=") +
                                  keyspace_number(keyspace, "keys_with_volatile_items=");
-    const struct nsm_str version = info_field(info, "redis_version");
-    const struct nsm_str valkey = info_field(info, "valkey_version");
+    const struct nsm_str version = nsm_redis_info_field(info, "redis_version");
+    const struct nsm_str valkey = nsm_redis_info_field(info, "valkey_version");
     if (version.len) {
         server->version = version_number(version);
         snprintf(server->version_text, sizeof(server->version_text), "%s %.*s",
                  valkey.len ? "Valkey" : "Redis", NSM_STR_ARG(valkey.len ? valkey : version));
         copy_field(info, "run_id", server->run_id, sizeof(server->run_id));
         server->is_sentinel =
-            nsm_str_equals(info_field(info, "redis_mode"), NSM_STR_LIT("sentinel"));
+            nsm_str_equals(nsm_redis_info_field(info, "redis_mode"), NSM_STR_LIT("sentinel"));
     }
-    if (info_field(info, "cluster_enabled").len)
+    if (nsm_redis_info_field(info, "cluster_enabled").len)
         server->is_cluster = number_field(info, "cluster_enabled") != 0;
-    if (info_field(info, "role").len)
-        server->is_replica = nsm_str_equals(info_field(info, "role"), NSM_STR_LIT("slave"));
-    if (info_field(info, "maxmemory").len) {
+    if (nsm_redis_info_field(info, "role").len)
+        server->is_replica =
+            nsm_str_equals(nsm_redis_info_field(info, "role"), NSM_STR_LIT("slave"));
+    if (nsm_redis_info_field(info, "maxmemory").len) {
         server->max_memory_bytes = number_field(info, "maxmemory");
         server->used_memory_bytes = number_field(info, "used_memory");
         copy_field(info, "maxmemory_policy", server->eviction, sizeof(server->eviction));

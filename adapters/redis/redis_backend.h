@@ -82,6 +82,9 @@ struct nsm_error *nsm_redis_server_known(struct nsm_redis_backend *backend,
                                          struct nsm_redis_conn *conn, struct nsm_context *ctx,
                                          struct nsm_redis_server *ret) NSM_MUST_USE;
 
+/* The value of a line "name:value" of INFO; empty when there is none. */
+struct nsm_str nsm_redis_info_field(struct nsm_str info, const char *name);
+
 /* Adds what a section of INFO says. `db`: the database whose line of the section keyspace counts. */
 void nsm_redis_server_read(struct nsm_str info, uint32_t db, struct nsm_redis_server *server);
 

@@ -34,11 +34,19 @@ static void hold_standard_streams(void)
 }
 
 /* Runs on the thread that waits for signals. Each further signal is stronger by one: stop, cancel,
- * end. What it does comes before what it says: a paused terminal must not keep a program from
- * stopping. */
+ * end. Who has not come to rest by the end of the grace is cancelled. What it does comes before what it says: a paused terminal
+ * must not keep a program from stopping. */
 static void on_signal(void *arg, int number, unsigned nth)
 {
     struct nsm_cli *const cli = arg;
+    if (nth == 0) {
+        if (nsm_context_is_canceled(cli->ctx))
+            return;
+        nsm_context_cancel(cli->ctx, NULL);
+        nsm_console_line(cli->console, "%s: no checkpoint is near: stopping at once",
+                         nsm_signal_name(number));
+        return;
+    }
     const unsigned begin = (unsigned)(NSM_ON_SIGNAL_STOP - atomic_load(&cli->on_signal));
     switch (begin + nth) {
     case 1:

@@ -2,6 +2,7 @@
 #include "migrate/cli/signals.h"
 
 #include "migrate/base/alloc.h"
+#include "migrate/base/clock.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -39,17 +40,37 @@ void nsm_signals_block(void)
     sigaction(SIGPIPE, &ignore, NULL);
 }
 
+/* The number of the next signal; 0 when none came before `until_ns`. */
+static int next_signal(const struct nsm_signals *signals, int64_t until_ns)
+{
+    const int64_t left_ns = until_ns - nsm_now_ns();
+    if (until_ns != NSM_NEVER && left_ns <= 0)
+        return 0;
+    const struct timespec left = {.tv_sec = left_ns / NSM_NS_PER_S,
+                                  .tv_nsec = left_ns % NSM_NS_PER_S};
+    const int number = until_ns == NSM_NEVER ? sigwaitinfo(&signals->set, NULL)
+                                             : sigtimedwait(&signals->set, NULL, &left);
+    return number > 0 ? number : 0;
+}
+
 static void *wait_for_signals(void *arg)
 {
     struct nsm_signals *const signals = arg;
     unsigned nth = 0;
+    int64_t grace_ends_ns = NSM_NEVER;
     while (!atomic_load(&signals->is_ending)) {
-        int number = 0;
-        if (sigwait(&signals->set, &number) != 0 || number == SIGUSR1)
+        const int number = next_signal(signals, grace_ends_ns);
+        if (number == 0 && nsm_now_ns() >= grace_ends_ns) {
+            grace_ends_ns = NSM_NEVER;
+            signals->fn(signals->arg, atomic_load(&signals->received), 0);
+        }
+        if (number == 0 || number == SIGUSR1)
             continue;
-        int none = 0;
-        atomic_compare_exchange_strong(&signals->received, &none, number);
-        signals->fn(signals->arg, number, ++nth);
+        if (nth++ == 0) {
+            atomic_store(&signals->received, number);
+            grace_ends_ns = nsm_now_ns() + NSM_SIGNAL_GRACE_MS * NSM_NS_PER_MS;
+        }
+        signals->fn(signals->arg, number, nth);
     }
     return NULL;
 }

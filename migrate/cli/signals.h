@@ -11,8 +11,12 @@
 
 struct nsm_signals;
 
-/* Called on the waiting thread for each SIGINT, SIGTERM and SIGHUP; `nth` counts from 1. */
+/* Called on the waiting thread for each SIGINT, SIGTERM and SIGHUP; `nth` counts from 1. Once more with the first one's number and
+ * nth 0 when NSM_SIGNAL_GRACE_MS have passed since and the program still runs. */
 typedef void nsm_signal_fn(void *arg, int number, unsigned nth);
+
+/* How long a first signal lets everyone come to rest: whoever sent it waits two seconds at most. */
+#define NSM_SIGNAL_GRACE_MS 1500
 
 /* Blocks them for the calling thread and all that it makes, and ignores SIGPIPE: a write to a
  * closed pipe is an error like any other. A SIGHUP that was ignored (nohup) stays so. */

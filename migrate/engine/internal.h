@@ -7,6 +7,7 @@
  *   task.c        one namespace from its parts to its end
  *   copy.c        one part
  *   verify.c      both sides compared
+ *   witness.c     what destinations may have lost that was acknowledged
  *   definitions.c what stands around the records, compared
  *   side.c        one of them read
  *   repair.c      what differs, mended
@@ -29,6 +30,7 @@ struct nsm_store {
     struct nsm_budget budget;    /* under the board's lock */
     bool is_open;
     bool is_source, is_destination; /* of some namespace */
+    char *witness; /* run: what the adapter's `witness` said at the begin; NULL: none */
 };
 
 /* A namespace of the plan on its way. One thread at a time (its task's), but for the atomics and what `mutex` guards. */
@@ -113,6 +115,8 @@ struct nsm_error *nsm_attempt(const struct nsm_migration *migration, const struc
 /* Frees what only the way of a namespace needed (census, parts, plans): ten thousand that have ended must not fill the memory. What the
  * report tells of an ended one stays. */
 void nsm_ns_release(struct nsm_ns *ns);
+/* What verify found is of no consequence any more. */
+void nsm_ns_forget_differences(struct nsm_ns *ns);
 
 /* ---- survey.c ---- */
 
@@ -135,10 +139,25 @@ void nsm_source_close(struct nsm_source *source);
 enum nsm_lane nsm_lane_choose(const struct nsm_adapter *source,
                               const struct nsm_adapter *destination, bool is_laid_out);
 
+/* ---- witness.c ---- */
+
+/* Run only: what destinations say of themselves now, for what follows. */
+struct nsm_error *nsm_witness_begin(struct nsm_migration *migration, struct nsm_context *ctx)
+    NSM_MUST_USE;
+/* Compares it with what was noted for the namespace by an earlier run, and takes `known` back where that differs. */
+void nsm_witness_recall(struct nsm_ns *ns, struct nsm_ledger_namespace *known);
+/* Notes it for the namespace, before its first row. */
+void nsm_witness_note(const struct nsm_ns *ns);
+/* After the last row: asks again. NSM_E_CORRUPT: a store says something else than at the begin. */
+struct nsm_error *nsm_witness_end(struct nsm_migration *migration, struct nsm_context *ctx)
+    NSM_MUST_USE;
+
 /* ---- task.c, copy.c, verify.c ---- */
 
 /* An nsm_task_fn; `arg` is the struct nsm_ns. */
 struct nsm_error *nsm_task_run(struct nsm_context *ctx, void *arg) NSM_MUST_USE;
+/* What a namespace that ended with `error` (NULL: none) came to: OK, CANCELLED or FAILED. */
+enum nsm_status nsm_status_of(const struct nsm_error *error);
 
 /* Copies what is left of a part, with retries. */
 struct nsm_error *nsm_copy_part(struct nsm_ns *ns, struct nsm_context *ctx, size_t index)

@@ -220,6 +220,7 @@ void nsm_ledger_namespace_release(struct nsm_ledger_namespace *ns)
     free(ns->lane);
     free(ns->status);
     free(ns->error);
+    free(ns->witness);
     *ns = (struct nsm_ledger_namespace){0};
 }
 
@@ -285,6 +286,30 @@ void nsm_ledger_set_lane(struct nsm_ledger *ledger, const char *name, const char
     note->name = pack_text(&at, name);
     note->lane = pack_text(&at, lane);
     nsm_ledger_writer_note(&ledger->writer, nsm_ledger_apply_lane, note, size, (struct nsm_str){0});
+}
+
+static void note_witness(struct nsm_ledger *ledger, const char *name, const char *witness,
+                         bool is_doubt)
+{
+    const size_t size =
+        sizeof(struct nsm_ledger_witness_note) + text_size(name) + text_size(witness);
+    struct nsm_ledger_witness_note *const note = nsm_xmalloc(size);
+    char *at = (char *)(note + 1);
+    note->name = pack_text(&at, name);
+    note->witness = pack_text(&at, witness);
+    note->is_doubt = is_doubt;
+    nsm_ledger_writer_note(&ledger->writer, nsm_ledger_apply_witness, note, size,
+                           (struct nsm_str){0});
+}
+
+void nsm_ledger_set_witness(struct nsm_ledger *ledger, const char *name, const char *witness)
+{
+    note_witness(ledger, name, witness, false);
+}
+
+void nsm_ledger_doubt(struct nsm_ledger *ledger, const char *name, const char *witness)
+{
+    note_witness(ledger, name, witness, true);
 }
 
 struct nsm_error *nsm_ledger_set_step(struct nsm_ledger *ledger, const char *name,

@@ -87,6 +87,7 @@ struct nsm_ledger_namespace {
     uint64_t total_records, total_bytes; /* of the census */
     double seconds;                      /* spent on it, over all runs */
     uint64_t n_parts, n_parts_done;
+    char *witness; /* see nsm_adapter.witness; NULL: none noted, or the run is complete */
 };
 void nsm_ledger_namespace_release(struct nsm_ledger_namespace *ns);
 
@@ -100,6 +101,12 @@ struct nsm_error *nsm_ledger_get(struct nsm_ledger *ledger, const char *name,
 void nsm_ledger_set_status(struct nsm_ledger *ledger, const char *name, const char *status,
                            const char *error, double seconds);
 void nsm_ledger_set_lane(struct nsm_ledger *ledger, const char *name, const char *lane);
+
+/* What the destination said of itself before the namespace's first row. Queued. */
+void nsm_ledger_set_witness(struct nsm_ledger *ledger, const char *name, const char *witness);
+/* The destination may have lost what it had acknowledged, and says `witness` now: what is finished is to be compared (the namespace
+ * goes back to NSM_STEP_FINISHED), what is not is to be copied from the beginning (the progress of its parts is forgotten). Queued. */
+void nsm_ledger_doubt(struct nsm_ledger *ledger, const char *name, const char *witness);
 
 /* Moves a namespace to `step`; returns when that is durable. NSM_E_NOTFOUND: begin has not named it.
  */

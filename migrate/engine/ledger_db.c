@@ -15,8 +15,8 @@
 
 /* "nsml" */
 #define APPLICATION_ID 0x6e736d6c
-#define SCHEMA_VERSION 1
-#define VERSION_TEXT   "1"
+#define SCHEMA_VERSION 2
+#define VERSION_TEXT   "2"
 /* How long a statement waits for another process's short locks (recovery, checkpoint). */
 #define BUSY_TIMEOUT_MS 10000
 
@@ -37,6 +37,7 @@
     " position INTEGER NOT NULL,"                                     \
     " step INTEGER NOT NULL DEFAULT 0 CHECK (step BETWEEN 0 AND %d)," \
     " lane TEXT,"                                                     \
+    " witness TEXT,"                                                  \
     " status TEXT,"                                                   \
     " error TEXT,"                                                    \
     " seconds REAL NOT NULL DEFAULT 0,"                               \

@@ -47,6 +47,37 @@ struct nsm_error *nsm_ledger_apply_lane(struct nsm_ledger_db *db, void *lane_not
     return nsm_ledger_db_step(db, stmt, NULL);
 }
 
+static struct nsm_error *doubt_namespace(struct nsm_ledger_db *db, const char *name)
+{
+    static const char step[] = "UPDATE namespace SET step = ?2 WHERE name = ?1 AND step > ?2";
+    static const char parts[] =
+        "UPDATE part SET resume = x'', is_done = 0, n_records = 0, n_bytes = 0, n_skipped = 0, "
+        "n_vanished = 0, digest = '', digest_records = 0 "
+        "WHERE namespace = (SELECT id FROM namespace WHERE name = ?1 AND step < ?2)";
+    static const char *const statements[] = {step, parts};
+    for (size_t at = 0; at < NSM_COUNT_OF(statements); at++) {
+        sqlite3_stmt *stmt = NULL;
+        NSM_TRY(nsm_ledger_db_prepare(db, statements[at], &stmt));
+        nsm_ledger_bind_text(stmt, 1, name);
+        (void)sqlite3_bind_int(stmt, 2, NSM_STEP_FINISHED);
+        NSM_TRY(nsm_ledger_db_step(db, stmt, NULL));
+    }
+    return NULL;
+}
+
+struct nsm_error *nsm_ledger_apply_witness(struct nsm_ledger_db *db, void *witness_note)
+{
+    static const char sql[] = "UPDATE namespace SET witness = ?2 WHERE name = ?1";
+    const struct nsm_ledger_witness_note *const note = witness_note;
+    if (note->is_doubt)
+        NSM_TRY(doubt_namespace(db, note->name));
+    sqlite3_stmt *stmt = NULL;
+    NSM_TRY(nsm_ledger_db_prepare(db, sql, &stmt));
+    nsm_ledger_bind_text(stmt, 1, note->name);
+    nsm_ledger_bind_text(stmt, 2, note->witness);
+    return nsm_ledger_db_step(db, stmt, NULL);
+}
+
 struct nsm_error *nsm_ledger_apply_checkpoint(struct nsm_ledger_db *db, void *checkpoint_note)
 {
     static const char sql[] =
@@ -289,11 +320,18 @@ struct nsm_error *nsm_ledger_apply_begin(struct nsm_ledger_db *db, void *begin_c
 
 struct nsm_error *nsm_ledger_apply_complete(struct nsm_ledger_db *db, void *unused)
 {
-    static const char sql[] = "UPDATE run SET is_complete = 1, status = 'ok', error = NULL";
+    /* what stores lose later is no matter of this run */
+    static const char *const updates[] = {
+        "UPDATE run SET is_complete = 1, status = 'ok', error = NULL",
+        "UPDATE namespace SET witness = NULL WHERE witness IS NOT NULL",
+    };
     (void)unused;
-    sqlite3_stmt *stmt = NULL;
-    NSM_TRY(nsm_ledger_db_prepare(db, sql, &stmt));
-    return nsm_ledger_db_step(db, stmt, NULL);
+    for (size_t at = 0; at < NSM_COUNT_OF(updates); at++) {
+        sqlite3_stmt *stmt = NULL;
+        NSM_TRY(nsm_ledger_db_prepare(db, updates[at], &stmt));
+        NSM_TRY(nsm_ledger_db_step(db, stmt, NULL));
+    }
+    return NULL;
 }
 
 static struct nsm_error *delete_all(struct nsm_ledger_db *db)
@@ -329,7 +367,7 @@ struct nsm_error *nsm_ledger_apply_new_run(struct nsm_ledger_db *db, void *ledge
 #define NAMESPACE_COLUMNS                                                                    \
     "n.name, n.step, n.lane, n.status, n.error, n.seconds, n.total_records, n.total_bytes, " \
     "count(p.number), ifnull(sum(p.is_done), 0), ifnull(sum(p.n_records), 0), "              \
-    "ifnull(sum(p.n_bytes), 0) FROM namespace n LEFT JOIN part p ON p.namespace = n.id "
+    "ifnull(sum(p.n_bytes), 0), n.witness FROM namespace n LEFT JOIN part p ON p.namespace = n.id "
 
 static struct nsm_ledger_namespace read_namespace(sqlite3_stmt *stmt)
 {
@@ -346,6 +384,7 @@ static struct nsm_ledger_namespace read_namespace(sqlite3_stmt *stmt)
         .n_parts_done = nsm_ledger_column_u64(stmt, 9),
         .n_records = nsm_ledger_column_u64(stmt, 10),
         .n_bytes = nsm_ledger_column_u64(stmt, 11),
+        .witness = nsm_ledger_column_text(stmt, 12),
     };
 }
 

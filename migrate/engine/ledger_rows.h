@@ -22,6 +22,12 @@ struct nsm_ledger_lane_note {
 };
 struct nsm_error *nsm_ledger_apply_lane(struct nsm_ledger_db *db, void *lane_note);
 
+struct nsm_ledger_witness_note {
+    const char *name, *witness;
+    bool is_doubt;
+};
+struct nsm_error *nsm_ledger_apply_witness(struct nsm_ledger_db *db, void *witness_note);
+
 struct nsm_ledger_checkpoint_note {
     struct nsm_str name; /* the first part of the part's id */
     size_t index;

@@ -246,16 +246,27 @@ void nsm_ns_release(struct nsm_ns *ns)
     ns->is_inspected = false;
 }
 
+void nsm_ns_forget_differences(struct nsm_ns *ns)
+{
+    for (size_t at = 0; at < ns->n_differences; at++) {
+        nsm_freep(&ns->differences[at].object);
+        nsm_freep(&ns->differences[at].key);
+    }
+    free(NSM_STEAL(ns->differences));
+    ns->n_differences = 0;
+    ns->cap_differences = 0;
+    ns->n_missing = 0;
+    ns->n_extra = 0;
+    ns->n_different = 0;
+    ns->n_definitions = 0;
+}
+
 static void free_namespace(struct nsm_ns *ns)
 {
     nsm_ns_release(ns);
     nsm_error_free(ns->survey_error);
     nsm_error_free(ns->error);
-    for (size_t at = 0; at < ns->n_differences; at++) {
-        nsm_freep(&ns->differences[at].object);
-        nsm_freep(&ns->differences[at].key);
-    }
-    free(ns->differences);
+    nsm_ns_forget_differences(ns);
     pthread_mutex_destroy(&ns->mutex);
 }
 
@@ -271,6 +282,7 @@ void nsm_migration_free(struct nsm_migration *migration)
         if (store->is_open)
             store->adapter->close(store->backend);
         free(store->backend);
+        free(store->witness);
     }
     free(migration->stores);
     nsm_checkpoints_free(migration->checkpoints);

@@ -237,6 +237,7 @@ static struct nsm_error *recall(struct nsm_ns *ns)
 {
     struct nsm_ledger_namespace known = {0};
     NSM_TRY(nsm_ledger_get(ns->migration->ledger, ns->plan->name, &known));
+    nsm_witness_recall(ns, &known);
     ns->step = known.step;
     ns->earlier_seconds = known.seconds;
     ns->was_done = known.step == NSM_STEP_DONE;
@@ -264,8 +265,10 @@ static struct nsm_error *recall(struct nsm_ns *ns)
     return NULL;
 }
 
-static struct nsm_error *recall_all(struct nsm_migration *migration)
+static struct nsm_error *recall_all(struct nsm_migration *migration, struct nsm_context *ctx)
 {
+    if (!nsm_ledger_is_complete(migration->ledger))
+        NSM_TRY(nsm_witness_begin(migration, ctx));
     for (size_t at = 0; at < migration->n_namespaces; at++)
         NSM_TRY(recall(&migration->namespaces[at]));
     return NULL;
@@ -279,7 +282,7 @@ static struct nsm_error *first_refusal(const struct nsm_migration *migration)
         struct nsm_error *const refusal = ns->was_done ? NULL : nsm_ns_refusal(ns);
         if (refusal) {
             ns->error = nsm_error_clone(refusal);
-            atomic_store(&ns->status, NSM_STATUS_FAILED);
+            atomic_store(&ns->status, nsm_status_of(refusal));
             return nsm_error_wrap(refusal, "namespace %s", ns->plan->name);
         }
     }
@@ -330,6 +333,7 @@ static struct nsm_error *work(struct nsm_migration *migration, struct nsm_contex
     if (migration->is_resumed)
         NSM_TRY(nsm_checkpoints_load(migration, ctx));
     NSM_TRY(run_tasks(migration, ctx));
+    NSM_TRY(nsm_witness_end(migration, ctx));
     return nsm_ledger_set_complete(migration->ledger);
 }
 
@@ -359,7 +363,7 @@ struct nsm_error *nsm_migration_run(struct nsm_migration *migration, struct nsm_
                      .kind = NSM_EVENT_RUN_STARTED,
                      .text = migration->is_resumed ? "taking up an interrupted run" : "new run",
                  });
-        error = recall_all(migration);
+        error = recall_all(migration, ctx);
     }
     if (!error)
         error = work(migration, ctx);

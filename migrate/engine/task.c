@@ -212,6 +212,7 @@ static struct nsm_error *prepare_within_budget(struct nsm_ns *ns, struct nsm_con
     nsm_ns_enter(ns, "prepare");
     if (ns->step < NSM_STEP_PREPARED) {
         nsm_ledger_set_lane(ledger, ns->plan->name, nsm_lane_name(ns->lane));
+        nsm_witness_note(ns);
         NSM_TRY(nsm_ledger_set_step(ledger, ns->plan->name, NSM_STEP_PREPARING));
     }
     NSM_TRY_WRAP(nsm_attempt(ns->migration, ns, ctx, define_and_prepare, ns), "prepare");
@@ -398,6 +399,36 @@ static struct nsm_error *verify_copy(struct nsm_ns *ns, struct nsm_context *ctx)
         ns->n_definitions == n ? "changed" : "written to");
 }
 
+static struct nsm_error *copy_anew(struct nsm_ns *ns, struct nsm_context *ctx)
+{
+    for (size_t object = 0; object < ns->source.census.n_objects; object++) {
+        const struct nsm_object *const it = &ns->source.census.objects[object];
+        NSM_TRY(
+            nsm_ledger_reset_object(ns->migration->ledger, ns->plan->name, it->schema, it->name));
+        forget_progress(ns, object);
+    }
+    count_progress(ns);
+    return copy_and_finish(ns, ctx);
+}
+
+/* An earlier run has finished it, and the store may have lost rows since: both sides are compared, whatever the plan asks for. What is
+ * not as it was is written anew, since writes are idempotent there. */
+static struct nsm_error *mend_finished(struct nsm_ns *ns, struct nsm_context *ctx)
+{
+    if (!ns->destination_store->adapter->witness)
+        return NULL;
+    nsm_ns_enter(ns, "verify");
+    NSM_TRY_WRAP(nsm_verify_ns(ns, ctx, NSM_VERIFY_RECORDS), "verify");
+    count_progress(ns);
+    const uint64_t n = ns->n_missing + ns->n_extra + ns->n_different;
+    if (n == 0)
+        return NULL;
+    nsm_emit_text(ns, NSM_EVENT_WARNING, "%llu records are not as they were copied: copied anew",
+                  (unsigned long long)n);
+    nsm_ns_forget_differences(ns);
+    return copy_anew(ns, ctx);
+}
+
 static struct nsm_error *run_steps(struct nsm_ns *ns, struct nsm_context *ctx)
 {
     NSM_TRY(nsm_ns_refusal(ns));
@@ -407,12 +438,14 @@ static struct nsm_error *run_steps(struct nsm_ns *ns, struct nsm_context *ctx)
         NSM_TRY(copy_and_finish(ns, ctx));
         NSM_TRY(nsm_ledger_set_step(ns->migration->ledger, ns->plan->name, NSM_STEP_FINISHED));
         ns->step = NSM_STEP_FINISHED;
+    } else {
+        NSM_TRY(mend_finished(ns, ctx));
     }
     NSM_TRY(verify_copy(ns, ctx));
     return complete(ns, ctx);
 }
 
-static enum nsm_status status_of(const struct nsm_error *error)
+enum nsm_status nsm_status_of(const struct nsm_error *error)
 {
     if (!error)
         return NSM_STATUS_OK;
@@ -465,7 +498,7 @@ struct nsm_error *nsm_task_run(struct nsm_context *ctx, void *arg)
                                 .n_bytes = atomic_load(&ns->total_bytes),
                             });
     struct nsm_error *const error = run_steps(ns, ctx);
-    tell_end(ns, status_of(error), error);
+    tell_end(ns, nsm_status_of(error), error);
     nsm_board_retire(&ns->migration->board);
     if (!error)
         nsm_ns_release(ns);

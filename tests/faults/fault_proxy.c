@@ -210,7 +210,7 @@ static void pass(struct link *link, enum way way)
         passed[way] += (uint64_t)sent;
         since[way] += (uint64_t)sent;
         if (link->state == TRICKLE)
-            pipe->resume_ns = nsm_now_ns() + NSM_NS_PER_S / 20;
+            pipe->resume_ns = nsm_now_ns() + sent * NSM_NS_PER_S / (int64_t)options.rate;
     }
     if (pipe->is_at_end && pipe->pos == pipe->len && *pipe->to >= 0)
         (void)shutdown(*pipe->to, SHUT_WR);

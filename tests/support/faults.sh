@@ -138,3 +138,34 @@ wire_is_noticed() {
     wire_begin
     run timeout 60 "$NSMIGRATE" run "$wire_name.yaml" --json
 }
+
+# ---- a server that is harmed in the middle of a run ----
+
+# midway NAME HARM...: runs the plan NAME and calls HARM when is_midway says that some of it has arrived; $code
+midway() {
+    start timeout 60 "$NSMIGRATE" run "$1.yaml" --json
+    shift
+    wait_until is_midway
+    "$@"
+    code=0
+    wait "$pid" || code=$?
+    cp "$tmp/.out.bg" "$out"
+    cp "$tmp/.err.bg" "$err"
+    expect_sane "$err" "$*"
+    [ "$code" -ne 124 ] || fail "$*: it hangs"
+    tell "$*: exit $code$(! grep -q '"event":"retry"' "$out" || echo ", retried"); $(grep '^nsmigrate: ' "$err" || :)"
+}
+
+# survives NAME HARM...: it ends well, or says why it failed and the same command completes it
+survives() {
+    clear
+    rm -rf ".nsmigrate/$1"
+    midway "$@"
+    if [ "$code" -eq 1 ]; then
+        expect_match "$err" '^nsmigrate: .+'
+        expect_json '.status == "failed" and (.error | length > 0)'
+        run timeout 60 "$NSMIGRATE" run "$1.yaml" --json
+    fi
+    [ "$code" -eq 0 ] || fail "$*: exit code $code"
+    compare || fail "$*: not the same"
+}
