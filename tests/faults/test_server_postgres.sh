@@ -170,8 +170,10 @@ completes "no room"
 # No connection is left.
 begin
 holders=
+mkfifo idle
+exec 4<>idle
 for _ in 1 2 3 4 5 6 7 8 9 10 11 12; do
-    psql -X -q -c "SELECT pg_sleep(60)" "$target_url" >/dev/null 2>&1 &
+    psql -X -q "$target_url" <idle >/dev/null 2>&1 &
     holders="$holders $!"
 done
 started="$started $holders"
