@@ -1,11 +1,14 @@
 /*
- * How fast the group is: empty tasks per second at several limits, and the time from a task's error until all its blocked
- * siblings are joined. Prints a table; the best of a few runs each, as other work on the machine only ever adds time.
+ * How fast the group is: empty tasks per second at several limits, the best of a few runs each, as other work on the machine
+ * only ever adds time; and the time from a task's error until all its blocked siblings are joined, the median and the 99th
+ * percentile of many rounds.
  *
- *     cmake --build build --target bench_group && build/tests/bench_group
+ *     cmake --build build --target bench_group && build/tests/bench_group [ROUNDS]
  */
+#include "migrate/base/alloc.h"
 #include "migrate/base/clock.h"
 #include "migrate/base/group.h"
+#include "migrate/base/parse.h"
 
 #include <poll.h>
 #include <sched.h>
@@ -87,31 +90,38 @@ static void bench_tasks(size_t limit, size_t n_tasks)
     printf("%-44s %8.2f M/s\n", "empty tasks", (double)n_tasks * 1e3 / (double)best_ns);
 }
 
-static void bench_join(const char *how, size_t n_siblings, nsm_task_fn *fn)
+static int compare_ns(const void *a, const void *b)
 {
-    int64_t best_ns = INT64_MAX;
-    for (int run = 0; run < N_RUNS; run++) {
-        const int64_t ns = time_join(n_siblings, fn);
-        if (ns < best_ns)
-            best_ns = ns;
-    }
-    printf("%-44s %8.3f ms\n", how, (double)best_ns / 1e6);
+    const int64_t left = *(const int64_t *)a;
+    const int64_t right = *(const int64_t *)b;
+    return (left > right) - (left < right);
 }
 
-int main(void)
+static void bench_join(const char *how, size_t n_siblings, nsm_task_fn *fn, size_t n_rounds)
+{
+    NSM_CLEANUP(nsm_freep) int64_t *all_ns = nsm_xcalloc(n_rounds, sizeof(*all_ns));
+    for (size_t round = 0; round < n_rounds; round++)
+        all_ns[round] = time_join(n_siblings, fn);
+    qsort(all_ns, n_rounds, sizeof(*all_ns), compare_ns);
+    printf("%-9zu %-44s %8.3f ms %8.3f ms\n", n_siblings, how, (double)all_ns[n_rounds / 2] / 1e6,
+           (double)all_ns[n_rounds * 99 / 100] / 1e6);
+}
+
+int main(int argc, char **argv)
 {
     static const size_t limits[] = {1, 8, 64};
+    uint64_t n_rounds = 1000;
+    if (argc > 1 && (!nsm_parse_u64(nsm_str_of(argv[1]), &n_rounds) || n_rounds == 0))
+        return 2;
     for (size_t i = 0; i < NSM_COUNT_OF(limits); i++) {
         printf("limit %-3zu ", limits[i]);
         bench_tasks(limits[i], 200000);
     }
     static const size_t siblings[] = {64, 1024};
+    printf("%-9s %-44s %11s %11s\n", "siblings", "first error to joined", "median", "99 %");
     for (size_t i = 0; i < NSM_COUNT_OF(siblings); i++) {
-        printf("%-9zu ", siblings[i]);
-        bench_join("siblings in a sleep, first error to joined", siblings[i], sleep_to_the_end);
-        printf("%-9zu ", siblings[i]);
-        bench_join("siblings in a poll, first error to joined", siblings[i],
-                   wait_on_descriptor_to_the_end);
+        bench_join("in a sleep", siblings[i], sleep_to_the_end, n_rounds);
+        bench_join("in a poll", siblings[i], wait_on_descriptor_to_the_end, n_rounds);
     }
     return 0;
 }
