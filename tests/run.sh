@@ -80,7 +80,7 @@ fuzz() {
         name=$(basename "$target")
         found=$(mktemp -d)
         echo "==> $name"
-        "$target" -max_total_time=10 -timeout=10 -rss_limit_mb=1024 -verbosity=0 -print_final_stats=0 \
+        "$target" -max_total_time=6 -timeout=10 -rss_limit_mb=1024 -verbosity=0 -print_final_stats=0 \
             -artifact_prefix="$found/" "$found" "tests/fuzz/corpus/${name#fuzz_}"
         rm -rf "$found"
     done

@@ -287,16 +287,16 @@ struct nsm_error *nsm_pg_read_row(struct nsm_batch *batch, const struct nsm_obje
     return NULL;
 }
 
-static struct nsm_error *add_row(struct nsm_pg_reader *pg, struct nsm_batch *batch, char *row,
-                                 size_t len)
+struct nsm_error *nsm_pg_add_copy_data(struct nsm_pg_reader *pg, struct nsm_batch *batch,
+                                       char *data, size_t len)
 {
-    struct nsm_str view = {.ptr = row, .len = len};
+    struct nsm_str view = {.ptr = data, .len = len};
     if (pg->is_binary && !pg->has_begun && !nsm_pg_binary_skip_header(&view))
         return nsm_error_new(NSM_E_INTERNAL, "the server sent no header of binary COPY data");
     pg->has_begun = true;
     if (pg->is_binary && (nsm_pg_binary_is_trailer(view) || view.len == 0))
         return NULL;
-    char *const begin = row + (len - view.len);
+    char *const begin = data + (len - view.len);
     const bool is_cut = pg->is_binary ? nsm_pg_cut_place_binary(begin, &view.len, pg->place)
                                       : nsm_pg_cut_place_text(begin, &view.len, pg->place);
     if (!is_cut)
@@ -360,7 +360,7 @@ static struct nsm_error *take_rows(struct nsm_pg_reader *pg, struct nsm_batch *b
             *ret_is_over = true;
             return NULL;
         }
-        struct nsm_error *const error = add_row(pg, batch, row, (size_t)len);
+        struct nsm_error *const error = nsm_pg_add_copy_data(pg, batch, row, (size_t)len);
         PQfreemem(row);
         if (error)
             return error;

@@ -28,6 +28,12 @@ struct nsm_error *nsm_pg_read(struct nsm_reader *reader, struct nsm_context *ctx
                               struct nsm_batch *batch, bool *ret_is_end) NSM_MUST_USE;
 void nsm_pg_reader_close(struct nsm_reader *reader);
 
+/* One message of COPY data, as the server sent it, goes to the batch: a row in the form of the reader's
+ * lane, or nothing (a header, a trailer). `data`, at least one byte, is written to. NSM_E_INTERNAL when
+ * it is neither. */
+struct nsm_error *nsm_pg_add_copy_data(struct nsm_pg_reader *pg, struct nsm_batch *batch,
+                                       char *data, size_t len) NSM_MUST_USE;
+
 /* One row of COPY text becomes a record of the batch; `object` names its columns. NSM_E_INTERNAL
  * when the row has not as many fields. */
 struct nsm_error *nsm_pg_read_row(struct nsm_batch *batch, const struct nsm_object *object,

@@ -170,13 +170,49 @@ static struct nsm_error *check_undamaged(struct nsm_ledger_db *db)
     return error;
 }
 
+static char *write_schema(void)
+{
+    return nsm_xasprintf(SCHEMA, NSM_STEP_DONE, APPLICATION_ID, SCHEMA_VERSION);
+}
+
 static struct nsm_error *make_tables(struct nsm_ledger_db *db)
 {
     NSM_TRY(nsm_ledger_db_begin(db));
-    NSM_CLEANUP(nsm_freep)
-    char *sql = nsm_xasprintf(SCHEMA, NSM_STEP_DONE, APPLICATION_ID, SCHEMA_VERSION);
+    NSM_CLEANUP(nsm_freep) char *sql = write_schema();
     nsm_error_ignore(execute(db, sql)); /* commit reports it */
     return nsm_ledger_db_commit(db);
+}
+
+/* Our tables word for word, and nothing else: their constraints are what later reading relies on, and
+ * a trigger or view would act on our statements. */
+static struct nsm_error *check_tables(struct nsm_ledger_db *db)
+{
+    NSM_CLEANUP(nsm_freep) char *schema = write_schema();
+    sqlite3_stmt *stmt = NULL;
+    if (sqlite3_prepare_v2(db->handle,
+                           "SELECT sql || ';' FROM sqlite_schema WHERE sql IS NOT NULL"
+                           " ORDER BY rowid",
+                           -1, &stmt, NULL) != SQLITE_OK)
+        return db_error(db);
+    const char *expected = schema;
+    int rc = sqlite3_step(stmt);
+    for (; rc == SQLITE_ROW; rc = sqlite3_step(stmt)) {
+        const char *const sql = (const char *)sqlite3_column_text(stmt, 0);
+        const size_t len = sql ? strlen(sql) : 0;
+        if (len == 0 || strncmp(expected, sql, len) != 0)
+            break;
+        expected += len;
+    }
+    struct nsm_error *error = NULL;
+    if (rc != SQLITE_ROW && rc != SQLITE_DONE)
+        error = db_error(db);
+    else if (rc == SQLITE_ROW || strncmp(expected, "PRAGMA ", 7) != 0)
+        error = nsm_error_new(NSM_E_CORRUPT,
+                              "ledger %s is damaged: its tables are not those of a ledger: --fresh "
+                              "forgets it and begins anew",
+                              db->path);
+    (void)sqlite3_finalize(stmt);
+    return error;
 }
 
 static struct nsm_error *check_schema(struct nsm_ledger_db *db, unsigned flags)
@@ -204,6 +240,7 @@ static struct nsm_error *check_schema(struct nsm_ledger_db *db, unsigned flags)
                              "with the nsmigrate that began it, or pass --fresh",
                              db->path, (long long)version, SCHEMA_VERSION);
     }
+    NSM_TRY(check_tables(db));
     return check_undamaged(db);
 }
 

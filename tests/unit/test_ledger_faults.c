@@ -70,6 +70,25 @@ static void test_corrupt(void **state)
     free(path);
 }
 
+/* Tables that look like ours but would take anything, and what would act by itself on our statements. */
+static void test_other_tables(void **state)
+{
+    struct nsm_ledger_fixture *const fx = *state;
+    static const char *const changes[] = {
+        ("CREATE TABLE loose AS SELECT * FROM run; DROP TABLE run; ALTER TABLE loose RENAME TO run;"
+         "UPDATE run SET fingerprint = NULL"),
+        "CREATE TRIGGER t AFTER UPDATE ON run BEGIN DELETE FROM part; END",
+        "DROP TABLE part",
+    };
+    for (size_t i = 0; i < NSM_COUNT_OF(changes); i++) {
+        struct nsm_ledger *const ledger = nsm_fixture_begin(fx, 0);
+        nsm_fixture_note_progress(ledger);
+        nsm_assert_ok(nsm_ledger_close(ledger));
+        run_sql(fx, changes[i]);
+        check_corrupt(fx, NSM_E_CORRUPT, "its tables are not those of a ledger");
+    }
+}
+
 static void test_no_folder(void **state)
 {
     struct nsm_ledger_fixture *const fx = *state;
@@ -190,6 +209,8 @@ int main(void)
 {
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_corrupt, nsm_fixture_set_up, nsm_fixture_tear_down),
+        cmocka_unit_test_setup_teardown(test_other_tables, nsm_fixture_set_up,
+                                        nsm_fixture_tear_down),
         cmocka_unit_test_setup_teardown(test_no_folder, nsm_fixture_set_up, nsm_fixture_tear_down),
         cmocka_unit_test_setup_teardown(test_no_rights, nsm_fixture_set_up, nsm_fixture_tear_down),
         cmocka_unit_test_setup_teardown(test_full_disk, nsm_fixture_set_up, nsm_fixture_tear_down),
