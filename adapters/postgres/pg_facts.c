@@ -296,6 +296,17 @@ static struct nsm_error *get_tables(struct reading *reading, size_t n_objects,
     return NULL;
 }
 
+/* What else is in the schema, and what crosses its border. */
+static struct nsm_error *get_surroundings(struct reading *reading, struct nsm_pg_source *source)
+{
+    NSM_TRY(get_names(reading, "others", &source->others, &source->n_others));
+    NSM_TRY(get_names(reading, "matviews", &source->matviews, &source->n_matviews));
+    NSM_TRY(get_texts(reading, "types", &source->type_names, &source->n_type_names));
+    NSM_TRY(get_outside(reading, source));
+    NSM_TRY(get_crossings(reading, source));
+    return get_texts(reading, "owners", &source->owners, &source->n_owners);
+}
+
 static struct nsm_error *get_facts(struct reading *reading, size_t n_objects,
                                    struct nsm_pg_source *source)
 {
@@ -305,12 +316,7 @@ static struct nsm_error *get_facts(struct reading *reading, size_t n_objects,
     NSM_TRY(get_tables(reading, n_objects, source));
     NSM_TRY(get_names(reading, "relations", &source->relations, &source->n_relations));
     NSM_TRY(get_sequences(reading, source));
-    NSM_TRY(get_names(reading, "others", &source->others, &source->n_others));
-    NSM_TRY(get_names(reading, "matviews", &source->matviews, &source->n_matviews));
-    NSM_TRY(get_texts(reading, "types", &source->type_names, &source->n_type_names));
-    NSM_TRY(get_outside(reading, source));
-    NSM_TRY(get_crossings(reading, source));
-    return get_texts(reading, "owners", &source->owners, &source->n_owners);
+    return get_surroundings(reading, source);
 }
 
 /* `n` bytes that end `behind` bytes before the end of the file. */

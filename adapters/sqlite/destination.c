@@ -328,6 +328,23 @@ static void set_identity(struct nsm_census *target, const char *path)
     target->identity = nsm_arena_copy(&target->arena, nsm_buf_view(&text)).ptr;
 }
 
+static struct nsm_error *inspect_namespace(struct inspection *inspection,
+                                           struct nsm_destination *destination)
+{
+    struct nsm_census *const target = &destination->target;
+    make_targets(destination);
+    set_identity(target, inspection->path);
+    if (!inspection->db)
+        nsm_findings_add(&target->findings, NSM_FINDING_CREATE, "", 1, "file %s", inspection->path);
+    for (size_t i = 0; i < target->n_objects; i++)
+        NSM_TRY(inspect_object(inspection, destination, &target->objects[i]));
+    if (!sqlite_is_same_kind(destination))
+        return NULL;
+    NSM_TRY(inspect_items(inspection, destination));
+    check_not_source(destination, inspection->path);
+    return NULL;
+}
+
 static struct nsm_error *inspect_all(struct inspection *inspection,
                                      struct nsm_destination **destinations, size_t n_destinations)
 {
@@ -335,22 +352,9 @@ static struct nsm_error *inspect_all(struct inspection *inspection,
         NSM_TRY(sqlite_catalog_read(inspection->db, &inspection->catalog));
         inspection->has_checkpoints = sqlite_has_table(inspection->db, SQLITE_CHECKPOINT_TABLE);
     }
-    for (size_t i = 0; i < n_destinations; i++) {
-        struct nsm_destination *const destination = destinations[i];
-        make_targets(destination);
-        set_identity(&destination->target, inspection->path);
-        if (!inspection->db)
-            nsm_findings_add(&destination->target.findings, NSM_FINDING_CREATE, "", 1, "file %s",
-                             inspection->path);
-        for (size_t j = 0; j < destination->target.n_objects; j++)
-            NSM_TRY_WRAP(inspect_object(inspection, destination, &destination->target.objects[j]),
-                         "namespace %s", destination->namespace_name);
-        if (sqlite_is_same_kind(destination)) {
-            NSM_TRY_WRAP(inspect_items(inspection, destination), "namespace %s",
-                         destination->namespace_name);
-            check_not_source(destination, inspection->path);
-        }
-    }
+    for (size_t i = 0; i < n_destinations; i++)
+        NSM_TRY_WRAP(inspect_namespace(inspection, destinations[i]), "namespace %s",
+                     destinations[i]->namespace_name);
     return NULL;
 }
 

@@ -108,32 +108,41 @@ static struct nsm_error *check_key(struct sqlite_db *db, const struct sqlite_tab
     return NULL;
 }
 
+/* Its columns, as the destination needs them. */
+static struct nsm_error *describe_table(struct sqlite_db *db, struct nsm_source *source,
+                                        const struct sqlite_table *table, struct nsm_object *object)
+{
+    struct nsm_arena *const arena = &source->census.arena;
+    struct nsm_findings *const findings = &source->census.findings;
+    const bool is_foreign = source->flags & NSM_SURVEY_VALUE_TYPES;
+    const bool has_computed = is_foreign || source->flags & NSM_SURVEY_ARCHIVE;
+    size_t n_computed = 0;
+    NSM_TRY(sqlite_describe_columns(db, arena, has_computed ? SQLITE_DESCRIBE_COMPUTED : 0, object,
+                                    &n_computed));
+    if (n_computed && is_foreign)
+        nsm_findings_add(findings, NSM_FINDING_NOTE, "", n_computed,
+                         "table %s: %zu computed columns become ordinary ones", object->name,
+                         n_computed);
+    NSM_TRY(check_key(db, table, object, findings));
+    if (source->flags & NSM_SURVEY_KEEP_PLACES && !table->is_without_rowid)
+        return sqlite_add_rowid(db, arena, object);
+    return NULL;
+}
+
 /* Columns, access and counts of the object that was added last. A table that can't be read at all,
  * because it needs a collation or function that is not here, is a REFUSAL. */
 static struct nsm_error *survey_table(struct sqlite_db *db, struct nsm_source *source,
                                       const struct sqlite_table *table, struct nsm_object *object,
                                       struct sqlite_access *access)
 {
-    struct nsm_arena *const arena = &source->census.arena;
     struct nsm_findings *const findings = &source->census.findings;
     const bool is_foreign = source->flags & NSM_SURVEY_VALUE_TYPES;
-    const bool is_archived = source->flags & NSM_SURVEY_ARCHIVE;
-    const bool has_places = source->flags & NSM_SURVEY_KEEP_PLACES && !table->is_without_rowid;
-    size_t n_computed = 0;
     NSM_TRY(sqlite_scan_damage(db, table->name));
-    NSM_TRY(sqlite_describe_columns(
-        db, arena, is_foreign || is_archived ? SQLITE_DESCRIBE_COMPUTED : 0, object, &n_computed));
-    if (n_computed && is_foreign)
-        nsm_findings_add(findings, NSM_FINDING_NOTE, "", n_computed,
-                         "table %s: %zu computed columns become ordinary ones", object->name,
-                         n_computed);
-    NSM_TRY(check_key(db, table, object, findings));
-    if (has_places)
-        NSM_TRY(sqlite_add_rowid(db, arena, object));
-    NSM_TRY(sqlite_access_make(db, arena, object, access));
+    NSM_TRY(describe_table(db, source, table, object));
+    NSM_TRY(sqlite_access_make(db, &source->census.arena, object, access));
     NSM_CLEANUP(nsm_error_freep)
     struct nsm_error *error =
-        is_foreign || is_archived
+        is_foreign || source->flags & NSM_SURVEY_ARCHIVE
             ? sqlite_scan_values(db, access, object, is_foreign ? findings : NULL)
             : sqlite_scan_counts(db, access, object);
     if (!nsm_error_is(error, NSM_E_INVALID))

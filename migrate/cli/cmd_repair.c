@@ -80,7 +80,8 @@ const struct nsm_cli_command nsm_cmd_repair = {
                "(*) is replaced, expiries included. Then compares again. Where if_exists is\n"
                "merge nothing is taken away, where it is skip only what is missing is written.\n"
                "Sequences, missing indexes and constraints go along; other definitions that\n"
-               "differ are only named. With --dry-run it changes nothing, and shows what it would.",
+               "differ are only named. With --dry-run it changes nothing, and shows what it\n"
+               "would.",
     .example = "  nsmigrate repair move.yaml --dry-run",
     .flags = NSM_FLAG_BIT(NSM_FLAG_ONLY) | NSM_FLAG_BIT(NSM_FLAG_WORKERS) |
              NSM_FLAG_BIT(NSM_FLAG_ON_ERROR) | NSM_FLAG_BIT(NSM_FLAG_DRY_RUN),

@@ -126,8 +126,8 @@ const struct nsm_cli_command nsm_cmd_run = {
     .purpose = "Migrates all namespaces of the plan: survey, prepare, copy, finish, verify.\n"
                "The first failure cancels the siblings (--on-error continue lets them go on).\n"
                "Whatever stopped it, the same command takes up where it was: what is done is\n"
-               "not done again. A first SIGINT or SIGTERM stops at the next checkpoint,\n"
-               "and what has none within 1.5 s at once; a second stops all at once.",
+               "not done again. A first SIGINT or SIGTERM stops at the next checkpoint\n"
+               "(or after 1.5 s), a second at once.",
     .example = "  nsmigrate run move.yaml --workers 16",
     .flags = NSM_FLAG_BIT(NSM_FLAG_ONLY) | NSM_FLAG_BIT(NSM_FLAG_WORKERS) |
              NSM_FLAG_BIT(NSM_FLAG_ON_ERROR) | NSM_FLAG_BIT(NSM_FLAG_FRESH) |

@@ -60,8 +60,8 @@ const struct nsm_cli_command nsm_cmd_verify = {
     .summary = "compare both sides; names the keys that differ",
     .purpose = "Reads both sides of every namespace, compares them record by record, and names\n"
                "what differs: + is missing at the destination, - is only there, * is\n"
-               "different. So it does with definitions, as of indexes, constraints and sequences,\n"
-               "where both sides have the same. Changes nothing.",
+               "different. Between stores of one kind definitions are compared too: indexes,\n"
+               "constraints, sequences and the like. Changes nothing.",
     .example = "  nsmigrate verify move.yaml --json | jq -r 'select(.event == \"difference\").key'",
     .flags = NSM_FLAG_BIT(NSM_FLAG_ONLY) | NSM_FLAG_BIT(NSM_FLAG_WORKERS) |
              NSM_FLAG_BIT(NSM_FLAG_ON_ERROR),

@@ -24,6 +24,17 @@ static void sort(struct nsm_description *description)
         qsort(description->items, description->n_items, sizeof(*description->items), by_name);
 }
 
+/* Which of the two heads comes first: < 0, the source's; 0, both are of one name. One of them stands. */
+static int order_of(const struct nsm_description *source, size_t here,
+                    const struct nsm_description *destination, size_t there)
+{
+    if (here == source->n_items)
+        return 1;
+    if (there == destination->n_items)
+        return -1;
+    return by_name(&source->items[here], &destination->items[there]);
+}
+
 void nsm_definitions_merge(struct nsm_description *source, struct nsm_description *destination,
                            nsm_definitions_fn *fn, void *arg)
 {
@@ -32,19 +43,14 @@ void nsm_definitions_merge(struct nsm_description *source, struct nsm_descriptio
     size_t here = 0;
     size_t there = 0;
     while (here < source->n_items || there < destination->n_items) {
-        const struct nsm_definition *const wanted = &source->items[here];
-        const struct nsm_definition *const found = &destination->items[there];
-        int order = 0;
-        if (here == source->n_items || there == destination->n_items)
-            order = here == source->n_items ? 1 : -1;
-        else
-            order = by_name(wanted, found);
+        const int order = order_of(source, here, destination, there);
         if (order < 0)
-            fn(arg, '+', wanted);
-        else if (order > 0 && !found->is_alone)
-            fn(arg, '-', found);
-        else if (order == 0 && strcmp(wanted->text, found->text) != 0)
-            fn(arg, '*', wanted);
+            fn(arg, '+', &source->items[here]);
+        else if (order > 0 && !destination->items[there].is_alone)
+            fn(arg, '-', &destination->items[there]);
+        else if (order == 0 &&
+                 strcmp(source->items[here].text, destination->items[there].text) != 0)
+            fn(arg, '*', &source->items[here]);
         here += order <= 0;
         there += order >= 0;
     }

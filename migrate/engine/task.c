@@ -429,18 +429,22 @@ static struct nsm_error *mend_finished(struct nsm_ns *ns, struct nsm_context *ct
     return copy_anew(ns, ctx);
 }
 
+static struct nsm_error *bring_to_finished(struct nsm_ns *ns, struct nsm_context *ctx)
+{
+    if (ns->step >= NSM_STEP_FINISHED)
+        return mend_finished(ns, ctx);
+    NSM_TRY(copy_and_finish(ns, ctx));
+    NSM_TRY(nsm_ledger_set_step(ns->migration->ledger, ns->plan->name, NSM_STEP_FINISHED));
+    ns->step = NSM_STEP_FINISHED;
+    return NULL;
+}
+
 static struct nsm_error *run_steps(struct nsm_ns *ns, struct nsm_context *ctx)
 {
     NSM_TRY(nsm_ns_refusal(ns));
     NSM_TRY(settle_parts(ns, ctx));
     NSM_TRY(prepare(ns, ctx));
-    if (ns->step < NSM_STEP_FINISHED) {
-        NSM_TRY(copy_and_finish(ns, ctx));
-        NSM_TRY(nsm_ledger_set_step(ns->migration->ledger, ns->plan->name, NSM_STEP_FINISHED));
-        ns->step = NSM_STEP_FINISHED;
-    } else {
-        NSM_TRY(mend_finished(ns, ctx));
-    }
+    NSM_TRY(bring_to_finished(ns, ctx));
     NSM_TRY(verify_copy(ns, ctx));
     return complete(ns, ctx);
 }

@@ -195,18 +195,21 @@ static struct nsm_error *fill_pending(struct filler *filler, const json_t *pendi
     return fill_number(filler, json_array_get(pending, 3));
 }
 
-static struct nsm_error *fill_group(struct filler *filler, const json_t *group)
+static struct nsm_error *fill_group_head(struct filler *filler, const json_t *group)
 {
     const json_t *const entries_read = json_object_get(group, "entries_read");
-    if (json_object_get(group, "name")) {
-        *filler->at++ = nsm_stream_word(NSM_STREAM_GROUP);
-        NSM_TRY_WRAP(fill(filler, json_object_get(group, "name")), "name");
-        NSM_TRY_WRAP(fill(filler, json_object_get(group, "last_delivered_id")),
-                     "last_delivered_id");
-        NSM_TRY_WRAP(json_is_null(entries_read) ? fill(filler, entries_read)
-                                                : fill_number(filler, entries_read),
-                     "entries_read");
-    }
+    *filler->at++ = nsm_stream_word(NSM_STREAM_GROUP);
+    NSM_TRY_WRAP(fill(filler, json_object_get(group, "name")), "name");
+    NSM_TRY_WRAP(fill(filler, json_object_get(group, "last_delivered_id")), "last_delivered_id");
+    return nsm_error_wrap(json_is_null(entries_read) ? fill(filler, entries_read)
+                                                     : fill_number(filler, entries_read),
+                          "entries_read");
+}
+
+static struct nsm_error *fill_group(struct filler *filler, const json_t *group)
+{
+    if (json_object_get(group, "name"))
+        NSM_TRY(fill_group_head(filler, group));
     const json_t *const consumers = json_object_get(group, "consumers");
     for (size_t index = 0; index < json_array_size(consumers); index++) {
         *filler->at++ = nsm_stream_word(NSM_STREAM_CONSUMER);
