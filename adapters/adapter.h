@@ -117,7 +117,12 @@ struct nsm_backend {
                       until the run is complete, so an interrupted run finds it again */
     const char
         *run_id; /* [a-z0-9-]+, the same for an interrupted run that goes on; marks what is ours */
+    const char *plan_name; /* for nsm_backend_holder(); NULL where there is no plan */
 };
+
+/* Who we are, for those whom we keep out: "plan NAME, pid N on HOST", in at most `max_bytes` bytes (at least 40), for
+ * which the names are cut. The caller frees. */
+NSM_API char *nsm_backend_holder(const struct nsm_backend *backend, size_t max_bytes);
 
 /* What a survey, inspection or definition has to say to the operator about a namespace. */
 enum nsm_finding_kind {

@@ -13,6 +13,7 @@
 #include <sys/ioctl.h>
 #include <time.h>
 
+#include "adapters/postgres/pg_claim.h"
 #include "adapters/postgres/pg_error.h"
 #include "adapters/postgres/pg_silence.h"
 #include "migrate/base/alloc.h"
@@ -121,6 +122,8 @@ struct nsm_error *nsm_pg_backend_open(struct nsm_pg_backend *backend)
     backend->place = nsm_xasprintf("%s:%s/%s", host ? host : (address ? address : "local socket"),
                                    port ? port : "5432", database ? database : "(the user's own)");
     pthread_mutex_init(&backend->mutex, NULL);
+    pthread_mutex_init(&backend->claims.mutex, NULL);
+    pthread_cond_init(&backend->claims.turn_ended, NULL);
     return NULL;
 }
 
@@ -134,6 +137,7 @@ static void close_conn(struct nsm_pg_conn *conn)
 
 void nsm_pg_backend_close(struct nsm_pg_backend *backend)
 {
+    nsm_pg_claims_close(backend);
     while (backend->idle) {
         struct nsm_pg_conn *const conn = backend->idle;
         backend->idle = conn->next;

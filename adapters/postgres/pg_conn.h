@@ -28,14 +28,25 @@ struct nsm_pg_conn {
         start[32]; /* our session on the server: its process and since when, "" while unknown */
 };
 
+/* Of the destinations that this backend writes (pg_claim.h). */
+struct nsm_pg_claims {
+    pthread_mutex_t mutex; /* guards what follows; conn is its who has the turn */
+    pthread_cond_t turn_ended;
+    bool has_turn;
+    struct nsm_pg_conn *conn; /* NULL until it is needed */
+    uint64_t session;         /* counts the connections: the number of the last one */
+    struct nsm_pg_claim *abandoned;
+};
+
 struct nsm_pg_backend {
     struct nsm_backend base;
-    pthread_mutex_t mutex; /* guards what follows up to the next comment */
+    pthread_mutex_t mutex; /* guards what follows up to `claims` */
     struct nsm_pg_conn *idle;
     struct nsm_pg_orphan *orphans;     /* pg_silence.h */
     struct nsm_pg_conn *snapshot_conn; /* holds the exported snapshot's transaction open */
     char *snapshot_id;
     uint64_t snapshot_number; /* counts the snapshots: a restarted server uses its ids again */
+    struct nsm_pg_claims claims;
     /* immutable after open */
     PQconninfoOption *options; /* the url, parsed */
     char *place;               /* "host:port/database", for messages */

@@ -10,6 +10,7 @@
  *   phase 4   materialized views in the order in which they build on each other
  *   phase 5   ANALYZE, a step per table
  */
+#include "adapters/postgres/pg_claim.h"
 #include "adapters/postgres/pg_items.h"
 #include "adapters/postgres/pg_later.h"
 #include "adapters/postgres/pg_matview.h"
@@ -387,6 +388,7 @@ struct nsm_error *nsm_pg_finish_step(struct nsm_destination *destination, struct
                                      const struct nsm_finish_step *step)
 {
     struct nsm_pg_conn *conn NSM_CLEANUP(nsm_pg_releasep) = NULL;
+    NSM_TRY(nsm_pg_claim(destination, ctx));
     NSM_TRY(nsm_pg_acquire((struct nsm_pg_backend *)destination->backend, ctx, &conn));
     return run_step(destination, conn, ctx, step);
 }

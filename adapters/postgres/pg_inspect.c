@@ -6,6 +6,7 @@
  * ledger may have been written after or before the crash.
  */
 #include "adapters/postgres/pg_border.h"
+#include "adapters/postgres/pg_claim.h"
 #include "adapters/postgres/pg_items.h"
 #include "adapters/postgres/pg_kept.h"
 #include "adapters/postgres/pg_names.h"
@@ -581,6 +582,7 @@ void nsm_pg_release_destination(struct nsm_destination *destination)
     struct nsm_pg_destination *const state = destination->state;
     if (!state)
         return;
+    nsm_pg_claim_abandon(destination);
     nsm_pg_definition_forget(destination);
     nsm_pg_source_free(state->archived);
     nsm_arena_release(&state->arena);

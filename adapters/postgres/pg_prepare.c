@@ -9,6 +9,7 @@
  * the same while it runs for hours; so after a rename the whole definition is first made on empty
  * tables, dumped from there under its new name, and made again from that.
  */
+#include "adapters/postgres/pg_claim.h"
 #include "adapters/postgres/pg_definition.h"
 #include "adapters/postgres/pg_items.h"
 #include "adapters/postgres/pg_later.h"
@@ -522,6 +523,7 @@ struct nsm_error *nsm_pg_prepare(struct nsm_destination *destination, struct nsm
 {
     struct nsm_pg_destination *const state = destination->state;
     struct nsm_pg_conn *conn NSM_CLEANUP(nsm_pg_releasep) = NULL;
+    NSM_TRY(nsm_pg_claim(destination, ctx));
     NSM_TRY(nsm_pg_acquire((struct nsm_pg_backend *)destination->backend, ctx, &conn));
     const struct preparation preparation = {
         .destination = destination,

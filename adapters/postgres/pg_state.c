@@ -4,6 +4,7 @@
  */
 #include "adapters/postgres/pg_target.h"
 
+#include "adapters/postgres/pg_claim.h"
 #include "adapters/postgres/pg_error.h"
 #include "adapters/postgres/pg_items.h"
 #include "adapters/postgres/pg_text.h"
@@ -234,6 +235,7 @@ struct nsm_error *nsm_pg_reset_object(struct nsm_destination *destination, struc
     struct nsm_pg_conn *conn NSM_CLEANUP(nsm_pg_releasep) = NULL;
     struct nsm_buf table NSM_CLEANUP(nsm_buf_release) = NSM_BUF_TEXT;
     nsm_pg_quote_qualified(&table, object->schema, object->name);
+    NSM_TRY(nsm_pg_claim(destination, ctx));
     NSM_TRY(nsm_pg_acquire((struct nsm_pg_backend *)destination->backend, ctx, &conn));
     const struct nsm_pg_destination *const state = destination->state;
     return nsm_error_wrap(
@@ -289,5 +291,6 @@ struct nsm_error *nsm_pg_complete(struct nsm_destination *destination, struct ns
     struct nsm_arena arena NSM_CLEANUP(nsm_arena_release) = NSM_ARENA_INIT;
     (void)unlink(nsm_pg_renamed_archive(destination, &arena));
     nsm_pg_definition_forget(destination);
+    nsm_pg_claim_drop(destination, ctx);
     return NULL;
 }

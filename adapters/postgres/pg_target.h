@@ -48,6 +48,7 @@ struct nsm_pg_destination {
     struct nsm_arena definition_arena;
     struct nsm_pg_definition *definition;
     const char *definition_archive;
+    struct nsm_pg_claim *claim; /* pg_claim.h; NULL: none yet */
 };
 
 /* What survey left of a source that is a Postgres, or once was; NULL: it is none, the core does not show it,

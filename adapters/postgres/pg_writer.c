@@ -10,6 +10,7 @@
 
 #include <poll.h>
 
+#include "adapters/postgres/pg_claim.h"
 #include "adapters/postgres/pg_error.h"
 #include "adapters/postgres/pg_target.h"
 #include "adapters/postgres/pg_text.h"
@@ -108,8 +109,9 @@ struct nsm_error *nsm_pg_writer_open(struct nsm_writer *writer, struct nsm_conte
         nsm_buf_append_char(&pg->sql, ')');
     }
     nsm_buf_printf(&pg->sql, " FROM STDIN (FORMAT %s)", pg->is_binary ? "binary" : "text");
-    struct nsm_error *const error =
-        nsm_pg_acquire((struct nsm_pg_backend *)writer->backend, ctx, &pg->conn);
+    struct nsm_error *error = nsm_pg_claim(request->destination, ctx);
+    if (!error)
+        error = nsm_pg_acquire((struct nsm_pg_backend *)writer->backend, ctx, &pg->conn);
     if (error) {
         nsm_pg_writer_close(writer);
         return error;
@@ -290,6 +292,7 @@ static struct nsm_error *commit(struct nsm_pg_writer *pg, struct nsm_context *ct
         NSM_TRY_WRAP(nsm_pg_state_checkpoint(pg->conn, ctx, pg->base.request, checkpoint,
                                              pg->has_last ? &pg->last : NULL),
                      "note the checkpoint");
+    NSM_TRY(nsm_pg_claim(pg->base.request->destination, ctx));
     NSM_TRY_WRAP(nsm_pg_exec(pg->conn, ctx, "COMMIT"), "commit");
     pg->is_in_transaction = false;
     pg->has_last = true;

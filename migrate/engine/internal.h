@@ -112,6 +112,9 @@ typedef struct nsm_error *nsm_attempt_fn(struct nsm_context *ctx, void *arg);
 struct nsm_error *nsm_attempt(const struct nsm_migration *migration, const struct nsm_ns *ns,
                               struct nsm_context *ctx, nsm_attempt_fn *fn, void *arg) NSM_MUST_USE;
 
+/* Releases the destination of a namespace that has ended, and with it the claim that keeps other runs from it. */
+void nsm_ns_give_up(struct nsm_ns *ns);
+
 /* Frees what only the way of a namespace needed (census, parts, plans): ten thousand that have ended must not fill the memory. What the
  * report tells of an ended one stays. */
 void nsm_ns_release(struct nsm_ns *ns);

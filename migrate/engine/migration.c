@@ -222,13 +222,18 @@ struct nsm_error *nsm_migration_open(struct nsm_plan *plan, struct nsm_context *
 
 /* ---- freeing ---- */
 
+void nsm_ns_give_up(struct nsm_ns *ns)
+{
+    if (ns->destination.state)
+        ns->destination_store->adapter->release_destination(&ns->destination);
+    ns->destination.state = NULL;
+}
+
 void nsm_ns_release(struct nsm_ns *ns)
 {
     nsm_arena_release(&ns->finish.arena);
     ns->finish = (struct nsm_finish_plan){0};
-    if (ns->destination.state)
-        ns->destination_store->adapter->release_destination(&ns->destination);
-    ns->destination.state = NULL;
+    nsm_ns_give_up(ns);
     nsm_census_release(&ns->destination.target);
     ns->destination.target = (struct nsm_census){0};
     if (ns->is_laid_out)

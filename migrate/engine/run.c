@@ -126,6 +126,7 @@ static void give_work_dir(struct nsm_migration *migration, const char *work_dir,
     for (size_t at = 0; at < migration->plan->n_backends; at++) {
         migration->stores[at].backend->work_dir = work_dir;
         migration->stores[at].backend->run_id = run_id;
+        migration->stores[at].backend->plan_name = migration->plan->name;
     }
     for (size_t at = 0; at < migration->n_namespaces; at++) {
         migration->namespaces[at].definition_path =

@@ -506,6 +506,8 @@ struct nsm_error *nsm_task_run(struct nsm_context *ctx, void *arg)
     nsm_board_retire(&ns->migration->board);
     if (!error)
         nsm_ns_release(ns);
+    else
+        nsm_ns_give_up(ns);
     ns->error = error;
     if (!error || is_at_rest(ctx, error))
         return NULL;

@@ -7,6 +7,7 @@
 
 #include <assert.h>
 #include <stdarg.h>
+#include <unistd.h>
 
 #include "migrate/base/alloc.h"
 
@@ -100,6 +101,19 @@ void nsm_description_release(struct nsm_description *description)
 bool nsm_run_id_is_kin(const char *run_id, const char *other)
 {
     return strlen(run_id) > NSM_RUN_ID_KIN_LEN && strncmp(run_id, other, NSM_RUN_ID_KIN_LEN) == 0;
+}
+
+char *nsm_backend_holder(const struct nsm_backend *backend, size_t max_bytes)
+{
+    char host[65] = "";
+    (void)gethostname(host, sizeof(host) - 1);
+    const int host_bytes = (int)(max_bytes / 3);
+    char *process NSM_CLEANUP(nsm_freep) =
+        nsm_xasprintf("pid %ld on %.*s", (long)getpid(), host_bytes, host);
+    const size_t rest = strlen("plan , ") + strlen(process);
+    const int name_bytes = rest < max_bytes ? (int)(max_bytes - rest) : 0;
+    return nsm_xasprintf("plan %.*s, %s", name_bytes, backend->plan_name ? backend->plan_name : "-",
+                         process);
 }
 
 static const struct nsm_lane_use *find_lane(const struct nsm_adapter *adapter, enum nsm_lane lane)
