@@ -216,18 +216,18 @@ void nsm_json_write_column_value(struct nsm_buf *out, const struct nsm_value *va
         nsm_json_write_value(out, value, 0);
 }
 
-static void write_item(struct nsm_buf *out, const struct nsm_value *value)
+void nsm_json_write_item(struct nsm_buf *out, const struct nsm_value *value)
 {
     nsm_json_write_value(out, value, NSM_JSON_BYTES_AS_TEXT);
 }
 
-static void write_array(struct nsm_buf *out, const struct nsm_value *items, size_t n_items)
+void nsm_json_write_array(struct nsm_buf *out, const struct nsm_value *items, size_t n_items)
 {
     nsm_buf_append_char(out, '[');
     for (size_t index = 0; index < n_items; index++) {
         if (index > 0)
             nsm_buf_append_char(out, ',');
-        write_item(out, &items[index]);
+        nsm_json_write_item(out, &items[index]);
     }
     nsm_buf_append_char(out, ']');
 }
@@ -239,7 +239,7 @@ static void write_pairs(struct nsm_buf *out, const struct nsm_record *record)
     for (size_t index = 0; index < record->n_items; index += 2) {
         if (index > 0)
             nsm_buf_append_char(out, ',');
-        write_array(out, &record->items[index], 2);
+        nsm_json_write_array(out, &record->items[index], 2);
     }
     nsm_buf_append_char(out, ']');
 }
@@ -250,7 +250,7 @@ void nsm_json_write_items(struct nsm_buf *out, const struct nsm_record *record)
     switch (record->kind) {
     case NSM_KIND_STRING:
         assert(record->n_items == 1);
-        write_item(out, &record->items[0]);
+        nsm_json_write_item(out, &record->items[0]);
         return;
     case NSM_KIND_HASH:
     case NSM_KIND_ZSET:
@@ -258,7 +258,7 @@ void nsm_json_write_items(struct nsm_buf *out, const struct nsm_record *record)
         return;
     case NSM_KIND_LIST:
     case NSM_KIND_SET:
-        write_array(out, record->items, record->n_items);
+        nsm_json_write_array(out, record->items, record->n_items);
         return;
     case NSM_KIND_STREAM:
         nsm_json_write_stream(out, record);

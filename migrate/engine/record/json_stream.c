@@ -16,22 +16,6 @@ static const char *const group_names[NSM_STREAM_GROUP_ITEMS - 1] = {"name", "las
 
 /* ---- writing ---- */
 
-static void write_item(struct nsm_buf *out, const struct nsm_value *value)
-{
-    nsm_json_write_value(out, value, NSM_JSON_BYTES_AS_TEXT);
-}
-
-static void write_array(struct nsm_buf *out, const struct nsm_value *items, size_t n_items)
-{
-    nsm_buf_append_char(out, '[');
-    for (size_t index = 0; index < n_items; index++) {
-        if (index > 0)
-            nsm_buf_append_char(out, ',');
-        write_item(out, &items[index]);
-    }
-    nsm_buf_append_char(out, ']');
-}
-
 static void write_members(struct nsm_buf *out, const char *const *names,
                           const struct nsm_value *values, size_t n)
 {
@@ -39,7 +23,7 @@ static void write_members(struct nsm_buf *out, const char *const *names,
         nsm_buf_append_cstr(out, index ? ",\"" : "\"");
         nsm_buf_append_cstr(out, names[index]);
         nsm_buf_append_cstr(out, "\":");
-        write_item(out, &values[index]);
+        nsm_json_write_item(out, &values[index]);
     }
 }
 
@@ -91,9 +75,9 @@ static void write_of_group(struct nsm_buf *out, struct open_group *open, bool is
     }
     open_array(out, open, piece->kind);
     if (piece->kind == NSM_STREAM_CONSUMER)
-        write_item(out, &piece->values[0]);
+        nsm_json_write_item(out, &piece->values[0]);
     else
-        write_array(out, piece->values, piece->n_values);
+        nsm_json_write_array(out, piece->values, piece->n_values);
 }
 
 static bool has_groups(const struct nsm_record *record, size_t at)
@@ -124,9 +108,9 @@ static void write_entries(struct nsm_buf *out, const struct nsm_record *record, 
         const bool is_whole = nsm_stream_next(record, &at, &piece);
         assert(is_whole && piece.kind == NSM_STREAM_ENTRY);
         nsm_buf_append_cstr(out, is_first ? "[" : ",[");
-        write_item(out, &piece.values[0]);
+        nsm_json_write_item(out, &piece.values[0]);
         nsm_buf_append_char(out, ',');
-        write_array(out, &piece.values[2], piece.n_values - 2);
+        nsm_json_write_array(out, &piece.values[2], piece.n_values - 2);
         nsm_buf_append_char(out, ']');
     }
     nsm_buf_append_char(out, ']');
