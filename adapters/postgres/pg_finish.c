@@ -15,6 +15,7 @@
 #include "adapters/postgres/pg_later.h"
 #include "adapters/postgres/pg_matview.h"
 #include "adapters/postgres/pg_names.h"
+#include "adapters/postgres/pg_share.h"
 
 #include "adapters/postgres/pg_text.h"
 #include "migrate/base/alloc.h"
@@ -267,22 +268,32 @@ struct nsm_error *nsm_pg_plan_finish(struct nsm_destination *destination, struct
 
 /* ---- the steps ---- */
 
-static struct nsm_error *begin(struct nsm_pg_conn *conn, struct nsm_context *ctx)
+static struct nsm_error *begin(struct nsm_pg_conn *conn, struct nsm_context *ctx,
+                               const struct nsm_pg_share *share)
 {
-    return nsm_pg_exec(
-        conn, ctx,
-        "BEGIN; SET LOCAL lock_timeout = 0; SET LOCAL check_function_bodies = false;"
-        "SELECT set_config('maintenance_work_mem', greatest(pg_size_bytes("
-        "current_setting('maintenance_work_mem')) / 1024, 262144)::text || 'kB', true)");
+    struct nsm_buf sql NSM_CLEANUP(nsm_buf_release) = NSM_BUF_TEXT;
+    nsm_buf_append_cstr(
+        &sql, "BEGIN; SET LOCAL lock_timeout = 0; SET LOCAL check_function_bodies = false; ");
+    nsm_pg_share_append_settings(&sql, share);
+    NSM_TRY(nsm_buf_error(&sql));
+    return nsm_pg_exec(conn, ctx, sql.ptr);
 }
 
+/* A session at work on a step. */
+struct work {
+    const struct nsm_destination *destination;
+    struct nsm_pg_conn *conn;
+    struct nsm_pg_share share;
+};
+
 /* Runs `item`, or `sql`, in a transaction with the note that it is done; nothing when it was. */
-static struct nsm_error *run_once(const struct nsm_destination *destination,
-                                  struct nsm_pg_conn *conn, struct nsm_context *ctx,
-                                  const char *key, const struct nsm_pg_item *item, const char *sql)
+static struct nsm_error *run_once(const struct work *work, struct nsm_context *ctx, const char *key,
+                                  const struct nsm_pg_item *item, const char *sql)
 {
+    const struct nsm_destination *const destination = work->destination;
+    struct nsm_pg_conn *const conn = work->conn;
     bool is_done = false;
-    NSM_TRY(begin(conn, ctx));
+    NSM_TRY(begin(conn, ctx, &work->share));
     NSM_TRY(nsm_pg_state_has(conn, ctx, destination, NSM_PG_DONE_STEP, key, &is_done));
     if (!is_done) {
         NSM_TRY(item ? nsm_pg_run_item(conn, ctx, destination, item) : nsm_pg_exec(conn, ctx, sql));
@@ -291,12 +302,11 @@ static struct nsm_error *run_once(const struct nsm_destination *destination,
     return nsm_pg_exec(conn, ctx, "COMMIT");
 }
 
-static struct nsm_error *run_key(const struct nsm_destination *destination,
-                                 struct nsm_pg_conn *conn, struct nsm_context *ctx,
+static struct nsm_error *run_key(const struct work *work, struct nsm_context *ctx,
                                  const struct nsm_finish_step *step)
 {
     const struct step_state *const state = step->state;
-    const struct nsm_object *const object = &destination->target.objects[step->object];
+    const struct nsm_object *const object = &work->destination->target.objects[step->object];
     struct nsm_buf sql NSM_CLEANUP(nsm_buf_release) = NSM_BUF_TEXT;
     nsm_buf_append_cstr(&sql, "ALTER TABLE ");
     nsm_pg_quote_qualified(&sql, object->schema, object->name);
@@ -306,7 +316,7 @@ static struct nsm_error *run_key(const struct nsm_destination *destination,
         nsm_pg_quote_ident(&sql, object->columns[object->key_columns[i]].name);
     }
     nsm_buf_append_char(&sql, ')');
-    return run_once(destination, conn, ctx, state->keys[0], NULL, sql.ptr);
+    return run_once(work, ctx, state->keys[0], NULL, sql.ptr);
 }
 
 /* One statement for all: where tables were kept, their sequences never go back. */
@@ -356,30 +366,30 @@ static struct nsm_error *run_matviews(const struct nsm_destination *destination,
     return NULL;
 }
 
-static struct nsm_error *run_step(const struct nsm_destination *destination,
-                                  struct nsm_pg_conn *conn, struct nsm_context *ctx,
+static struct nsm_error *run_step(const struct work *work, struct nsm_context *ctx,
                                   const struct nsm_finish_step *step)
 {
+    const struct nsm_destination *const destination = work->destination;
     const struct step_state *const state = step->state;
     struct nsm_buf sql NSM_CLEANUP(nsm_buf_release) = NSM_BUF_TEXT;
     switch (state->kind) {
     case STEP_ITEMS:
         for (size_t i = 0; i < state->n_items; i++)
-            NSM_TRY(run_once(destination, conn, ctx, state->keys[i], &state->items[i], NULL));
+            NSM_TRY(run_once(work, ctx, state->keys[i], &state->items[i], NULL));
         return NULL;
     case STEP_KEY:
-        return run_key(destination, conn, ctx, step);
+        return run_key(work, ctx, step);
     case STEP_CHECKS:
-        return nsm_pg_later_put_back(conn, ctx, destination);
+        return nsm_pg_later_put_back(work->conn, ctx, destination);
     case STEP_SEQUENCES:
-        return run_sequences(destination, conn, ctx);
+        return run_sequences(destination, work->conn, ctx);
     case STEP_MATVIEWS:
-        return run_matviews(destination, conn, ctx, state);
+        return run_matviews(destination, work->conn, ctx, state);
     case STEP_ANALYZE:
         nsm_buf_append_cstr(&sql, "ANALYZE ");
         nsm_pg_quote_qualified(&sql, destination->target.objects[step->object].schema,
                                destination->target.objects[step->object].name);
-        return nsm_pg_exec(conn, ctx, sql.ptr);
+        return nsm_pg_exec(work->conn, ctx, sql.ptr);
     }
     return NULL;
 }
@@ -387,8 +397,18 @@ static struct nsm_error *run_step(const struct nsm_destination *destination,
 struct nsm_error *nsm_pg_finish_step(struct nsm_destination *destination, struct nsm_context *ctx,
                                      const struct nsm_finish_step *step)
 {
+    struct nsm_pg_backend *const backend = (struct nsm_pg_backend *)destination->backend;
     struct nsm_pg_conn *conn NSM_CLEANUP(nsm_pg_releasep) = NULL;
     NSM_TRY(nsm_pg_claim(destination, ctx));
-    NSM_TRY(nsm_pg_acquire((struct nsm_pg_backend *)destination->backend, ctx, &conn));
-    return run_step(destination, conn, ctx, step);
+    NSM_TRY(nsm_pg_acquire(backend, ctx, &conn));
+    /* A step of several objects: foreign keys, whose checks join tables in the same memory. */
+    const uint64_t bytes = step->object == NSM_NO_OBJECT ? UINT64_MAX : step->weight;
+    struct work work = {
+        .destination = destination,
+        .conn = conn,
+        .share = nsm_pg_share_take(backend, bytes),
+    };
+    struct nsm_error *const error = run_step(&work, ctx, step);
+    nsm_pg_share_give_back(&work.share);
+    return error;
 }

@@ -116,6 +116,7 @@ struct nsm_error *nsm_pg_writer_open(struct nsm_writer *writer, struct nsm_conte
         nsm_pg_writer_close(writer);
         return error;
     }
+    pg->share = nsm_pg_share_take((struct nsm_pg_backend *)writer->backend, 0);
     return NULL;
 }
 
@@ -310,6 +311,7 @@ struct nsm_error *nsm_pg_checkpoint(struct nsm_writer *writer, struct nsm_contex
 void nsm_pg_writer_close(struct nsm_writer *writer)
 {
     struct nsm_pg_writer *const pg = (struct nsm_pg_writer *)writer;
+    nsm_pg_share_give_back(&pg->share);
     nsm_pg_release(NSM_STEAL(pg->conn));
     nsm_buf_release(&pg->sql);
     nsm_buf_release(&pg->merge);

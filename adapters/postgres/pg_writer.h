@@ -6,11 +6,12 @@
 #ifndef NSM_ADAPTERS_POSTGRES_PG_WRITER_H
 #define NSM_ADAPTERS_POSTGRES_PG_WRITER_H
 
-#include "adapters/postgres/pg_conn.h"
+#include "adapters/postgres/pg_share.h"
 
 struct nsm_pg_writer {
     struct nsm_writer base;
     struct nsm_pg_conn *conn;
+    struct nsm_pg_share share;
     struct nsm_buf sql;   /* the COPY statement */
     struct nsm_buf rows;  /* lane record: rows as COPY text */
     struct nsm_buf merge; /* the INSERT from the staging table; empty: COPY goes into the table */
