@@ -1,22 +1,30 @@
 #!/bin/sh
 # nsmigrate beside what people use today, on servers of its own with data that is the same everywhere: every tool in turn, several times,
-# each result compared by psql or redis-cli. Prints medians, ratios to nsmigrate, CPU seconds and peak memory.
+# each result compared by psql or redis-cli. Prints medians, ratios to nsmigrate as a plan has it that says no more than what goes where,
+# CPU seconds, the tool's share of those of both servers, and peak memory. A tool that fails, or brings something else than was there,
+# has that in its line, and the code is 1 then.
 #
 #   sh tests/benchmark/compare.sh [--quick] [--scale F] [--runs N] [--only WORKLOAD,...] [--peer 'NAME=COMMAND with {source} {target}']...
 #
-#   --quick   a fiftieth of the data, two runs: less than two minutes on an idle machine
+#   --quick   a hundredth of the data, one run: less than two minutes; shows that all works, not how fast it is
 #   --scale   1 (default): 2.96 million rows in 24 tables, 3 million rows in one table, 2 million keys
-#   --only    pg, pg-table, redis, redis-strings, redis-pg, pg-redis; default: all
+#   --only    default: all of them
+#               pg             8 schemas: tables, rows, indexes, foreign keys       pg-rows    the same without keys and indexes
+#               pg-table       one large table                                      redis      keys of all types
+#               redis-strings  strings with an expiry                               redis-10th, redis-strings-10th  a tenth of the keys
+#               redis-pg       strings to the rows of tables                        pg-redis   rows to hashes
 #   --peer    one more tool, in all of these workloads; it is given the URLs of both servers
 #
-# A peer that is not installed is left out: pgcopydb, pg_dump, psql, redis-cli. The Postgres servers run with fsync on.
+# A peer that is not installed is left out: pgcopydb, pg_dump, psql, redis-cli. The Postgres servers run with fsync on. To see how even
+# the measurement is: --peer 'again=VERIFY=digest $NSMIGRATE run plan.yaml --quiet', in the folder of the plan.
 set -eu
 NSM_SOURCE_DIR=$(cd "$(dirname "$0")/../.." && pwd)
 export NSM_SOURCE_DIR NSMIGRATE="${NSMIGRATE:-$NSM_SOURCE_DIR/build/nsmigrate}"
-scale=1 runs=5 only=pg,pg-table,redis,redis-strings,redis-pg,pg-redis peers=
+scale=1 runs=5 peers=
+only=pg,pg-rows,pg-table,redis,redis-10th,redis-strings,redis-strings-10th,redis-pg,pg-redis
 while [ $# -gt 0 ]; do
     case $1 in
-    --quick) scale=0.02 runs=2 ;;
+    --quick) scale=0.01 runs=1 ;;
     --scale) scale=$2 && shift ;;
     --runs) runs=$2 && shift ;;
     --only) only=$2 && shift ;;
@@ -53,7 +61,8 @@ use_pg() {
 
 use_redis() {
     [ -n "${redis_source_port:-}" ] || {
-        redis_start redis-source --enable-debug-command yes
+        # without the delay in which a master waits for more replicas
+        redis_start redis-source --enable-debug-command yes --repl-diskless-sync-delay 0
         redis_source_port=$redis_port redis_source_pid=$redis_pid
         redis_start redis-target --enable-debug-command yes
         redis_target_port=$redis_port redis_target_pid=$redis_pid
@@ -115,27 +124,33 @@ tool() {
     shift
     $reset
     rm -rf .nsmigrate work
-    python3 "$measure" run "$workload" "$tool_name" results.tsv "source=$source_pid" "target=$target_pid" -- "$@" >tool.log 2>&1 || {
-        tail -n 20 tool.log >&2
-        fail "$workload: $tool_name ended with an error"
-    }
-    found >found.txt
-    cmp -s wanted.txt found.txt || {
-        diff wanted.txt found.txt | head -n 20 >&2 || :
-        fail "$workload: what $tool_name has brought is not what was there"
-    }
+    if ! python3 "$measure" run "$workload" "$tool_name" run.tsv "source=$source_pid" "target=$target_pid" -- "$@" >tool.log 2>&1; then
+        grep . tool.log | tail -n 5 >&2
+        failed "ended with an error: $(grep . tool.log | tail -n 1 | tr '\t' ' ' | cut -c 1-90)"
+    elif ! found >found.txt 2>&1 || ! cmp -s wanted.txt found.txt; then
+        diff wanted.txt found.txt | head -n 5 >&2 || :
+        failed "what it has brought is not what was there"
+    else
+        cat run.tsv >>results.tsv
+    fi
+    rm -f run.tsv
+}
+
+failed() {
+    printf '%s: %s: %s\n' "$workload" "$tool_name" "$1" >&2
+    printf '%s\t%s\tfailed\t%s\n' "$workload" "$tool_name" "$1" >>results.tsv
 }
 
 nsmigrate_tools() {
-    tool "nsmigrate" env VERIFY=digest "$NSMIGRATE" run plan.yaml --quiet
+    tool "nsmigrate (default settings)" env VERIFY=digest "$NSMIGRATE" run plan.yaml --quiet
     tool "nsmigrate, verify: none" env VERIFY=none "$NSMIGRATE" run plan.yaml --quiet
 }
 
 custom_tools() {
-    echo "$peers" | while IFS= read -r peer; do
-        [ -n "$peer" ] || continue
-        tool "${peer%%=*}" sh -c "$(echo "${peer#*=}" | sed "s|{source}|$source_url|g; s|{target}|$target_url|g")"
-    done
+    printf '%s' "$peers" >peers.txt
+    while IFS= read -r peer <&3; do
+        tool "${peer%%=*}" sh -c "$(printf '%s' "${peer#*=}" | sed "s|{source}|$source_url|g; s|{target}|$target_url|g")"
+    done 3<peers.txt
 }
 
 # in_turn TOOLS...: functions that run tools, interleaved.
@@ -156,18 +171,49 @@ has() {
 
 # ---- the workloads ----
 
+copydb() {
+    copydb_name=$1
+    shift
+    tool "$copydb_name" pgcopydb clone --source "$source_url" --target "$target_url" --dir "$tmp/work" --table-jobs 2 --index-jobs 2 "$@"
+}
+
+# Options that newer ones have, and that make them faster here.
+copydb_best() {
+    best=
+    for option in --skip-vacuum --use-copy-binary; do
+        ! pgcopydb clone --help 2>&1 | grep -q -e "$option" || best="$best $option"
+    done
+    # shellcheck disable=SC2086
+    [ -z "$best" ] || copydb "pgcopydb clone$best" $best
+}
+
 pg_tools() {
-    ! has pgcopydb ||
-        tool "pgcopydb clone" pgcopydb clone --source "$source_url" --target "$target_url" --dir "$tmp/work" --table-jobs 2 --index-jobs 2
+    ! has pgcopydb || {
+        copydb "pgcopydb clone"
+        copydb_best
+    }
+    has pg_dump || return 0
     tool "pg_dump | psql" sh -c "pg_dump '$source_url' | psql -X -q -v ON_ERROR_STOP=1 '$target_url'"
     tool "pg_dump -Fd -j2, pg_restore -j2" \
         sh -c "pg_dump -Fd -j2 -Z0 -f work '$source_url' && pg_restore -j2 -d '$target_url' work"
 }
 
+# Largest tables first, two at a time.
+pg_pipes() {
+    has pg_dump || return 0
+    sql "$source_url" "SELECT oid::regclass FROM pg_class WHERE relkind = 'r' AND relnamespace::regnamespace::text ~ '^(ns|big)'
+        ORDER BY pg_relation_size(oid) DESC" >tables.txt
+    # shellcheck disable=SC2016
+    tool "psql COPY pipes, 2 at a time" sh -c 'pg_dump -s "$1" | psql -X -q -v ON_ERROR_STOP=1 "$2" &&
+        xargs -P 2 -I {} sh -c "psql -X -c '\''COPY {} TO STDOUT'\'' $1 | psql -X -q -v ON_ERROR_STOP=1 -c '\''COPY {} FROM STDIN'\'' $2" \
+            <tables.txt' sh "$source_url" "$target_url"
+}
+
 work_pg() {
-    from_pg pg
+    from_pg "$workload"
     to_pg
     make_schemas "$source_url" "$(scaled 370000)"
+    [ -z "${1:-}" ] || drop_indexes "$source_url"
     schemas="ns1 ns2 ns3 ns4 ns5 ns6 ns7 ns8"
     # shellcheck disable=SC2086
     write_plan plan.yaml postgres 'schema: N' postgres '' $schemas
@@ -175,16 +221,11 @@ work_pg() {
     whole() { rows_of "$1" $schemas && definitions_of "$1" $schemas; }
     found() { whole "$target_url"; }
     whole "$source_url" >wanted.txt
-    in_turn nsmigrate_tools pg_tools custom_tools
-}
-
-pg_pipes() {
-    tool "psql COPY pipe" sh -c "pg_dump -s '$source_url' | psql -X -q -v ON_ERROR_STOP=1 '$target_url' &&
-        psql -X -c 'COPY big.reading TO STDOUT' '$source_url' | psql -X -q -c 'COPY big.reading FROM STDIN' '$target_url'"
+    in_turn nsmigrate_tools pg_tools ${1:+pg_pipes} custom_tools
 }
 
 work_pg_table() {
-    from_pg pg-table
+    from_pg "$workload"
     to_pg
     make_table "$source_url" "$(scaled 3000000)"
     write_plan plan.yaml postgres 'schema: N' postgres '' big
@@ -194,6 +235,7 @@ work_pg_table() {
 }
 
 redis_tools() {
+    has redis-cli || return 0
     tool "redis-cli MIGRATE" sh -c "redis-cli -p $redis_source_port --scan |
         xargs -n 1000 redis-cli -p $redis_source_port MIGRATE 127.0.0.1 $redis_target_port '' 0 60000 COPY REPLACE KEYS"
     tool "REPLICAOF (the whole server)" sh -c "redis-cli -p $redis_target_port REPLICAOF 127.0.0.1 $redis_source_port &&
@@ -201,10 +243,11 @@ redis_tools() {
         redis-cli -p $redis_target_port REPLICAOF NO ONE"
 }
 
+# work_keys KEYS [strings]
 work_keys() {
     from_redis
     to_redis
-    make_keys "$redis_source_port" "$(scaled 250000)" "$1"
+    make_keys "$redis_source_port" "$(scaled "$1")" "${2:-}"
     # shellcheck disable=SC2086
     write_plan plan.yaml redis 'prefix: "nsN:"' redis '' $namespaces
     found() { keys_of "$redis_target_port"; }
@@ -231,7 +274,7 @@ work_redis_pg() {
 }
 
 work_pg_redis() {
-    from_pg pg-redis
+    from_pg "$workload"
     to_redis
     make_schemas "$source_url" "$(scaled 250000)"
     # shellcheck disable=SC2086
@@ -248,9 +291,12 @@ work_pg_redis() {
 for workload in $(echo "$only" | tr , ' '); do
     case $workload in
     pg) work_pg ;;
+    pg-rows) work_pg rows ;;
     pg-table) work_pg_table ;;
-    redis) work_keys '' ;;
-    redis-strings) work_keys strings ;;
+    redis) work_keys 250000 ;;
+    redis-10th) work_keys 25000 ;;
+    redis-strings) work_keys 250000 strings ;;
+    redis-strings-10th) work_keys 25000 strings ;;
     redis-pg) work_redis_pg ;;
     pg-redis) work_pg_redis ;;
     *) fail "no workload $workload" ;;

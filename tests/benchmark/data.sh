@@ -27,6 +27,17 @@ END
     sql "$1" "VACUUM ANALYZE"
 }
 
+# drop_indexes URL: what make_schemas has made, without foreign keys, keys and indexes.
+drop_indexes() {
+    for kind in "contype = 'f'" "contype = 'p'"; do
+        sql "$1" "SELECT format('ALTER TABLE %s DROP CONSTRAINT %I;', conrelid::regclass, conname) FROM pg_constraint
+            WHERE $kind AND connamespace::regnamespace::text ~ '^ns[0-9]'"
+    done >drop.sql
+    sql "$1" "SELECT format('DROP INDEX %s;', indexrelid::regclass) FROM pg_index JOIN pg_class c ON c.oid = indexrelid
+        WHERE NOT indisprimary AND relnamespace::regnamespace::text ~ '^ns[0-9]'" >>drop.sql
+    psql -X -q -v ON_ERROR_STOP=1 -f drop.sql "$1"
+}
+
 # make_table URL ROWS: one table without any index.
 make_table() {
     psql -X -q -v ON_ERROR_STOP=1 "$1" <<END
@@ -51,6 +62,29 @@ for i = 1, keys do
     else redis.call('ZADD', key, i, 'a', i / 7, 'b') end
 end" 0 >/dev/null
     done
+}
+
+# make_small_keys PORT NAMESPACES [KEYS]: prefixes t1:, t2:, ... with that many keys (20) each.
+make_small_keys() {
+    redis-cli -p "$1" EVAL "for n = 1, $2 do for i = 1, ${3:-20} do
+        redis.call('SET', 't' .. n .. ':' .. i, string.rep('v', i % 100)) end end" 0 >/dev/null
+}
+
+# make_small_schemas URL NAMESPACES: schemas t1, t2, ... of a table with a key, an index and 20 rows. In one transaction there would have
+# to be a lock for each of them.
+make_small_schemas() {
+    awk -v n="$2" 'BEGIN {for (i = 1; i <= n; i++) printf "CREATE SCHEMA t%d; \
+        CREATE TABLE t%d.item (id int PRIMARY KEY, name text); CREATE INDEX ON t%d.item (name); \
+        INSERT INTO t%d.item SELECT g, \047item \047 || g FROM generate_series(1, 20) g;\n", i, i, i, i}' >small.sql
+    psql -X -q -v ON_ERROR_STOP=1 -f small.sql "$1"
+    sql "$1" "VACUUM ANALYZE"
+}
+
+# count_small_schemas URL: tables and indexes, and a checksum of all rows.
+count_small_schemas() {
+    sql "$1" "SELECT relkind, count(*) FROM pg_class WHERE relnamespace::regnamespace::text ~ '^t[0-9]' GROUP BY 1 ORDER BY 1" \
+        "SELECT sum(hashtext(query_to_xml(format('TABLE %s', oid::regclass), true, false, '')::text)::bigint) FROM pg_class
+            WHERE relkind = 'r' AND relnamespace::regnamespace::text ~ '^t[0-9]'"
 }
 
 # rows_of URL SCHEMA...: what psql says of every table: how many rows, and a checksum of them.

@@ -1,7 +1,8 @@
 """What one command costs, and a table of many.
 
     measure.py run WORKLOAD NAME RESULTS [SERVER=PID...] -- COMMAND...   appends a line to RESULTS; ends with the command's code
-    measure.py table RESULTS                                             prints medians, spreads and ratios
+    measure.py speed TITLE RESULTS                                       prints how many times faster than the first NAME each is
+    measure.py table RESULTS                                             prints medians, spreads and ratios; 1 when a tool failed
 
 A command's CPU seconds are those of itself and its children; its peak memory is that of the largest of these processes. A server's are
 those of the process PID, of its children and of the children that it has waited for.
@@ -61,26 +62,60 @@ def run(workload, name, results, *rest):
     return code
 
 
-def table(results):
-    runs = {}
+def read_results(results):
+    """The rows of each tool of each workload, and what failed."""
+    runs, failures = {}, {}
     with open(results, encoding="utf-8") as file:
         for line in file:
             workload, name, *fields = line.rstrip("\n").split("\t")
-            runs.setdefault(workload, {}).setdefault(name, []).append([float(field) for field in fields])
+            rows = runs.setdefault(workload, {}).setdefault(name, [])
+            if fields[0] == "failed":
+                failures[workload, name] = fields[1]
+            else:
+                rows.append([float(field) for field in fields])
+    return runs, failures
+
+
+def line_of(name, rows, unit):
+    seconds = [row[0] for row in rows]
+    cpu, peak, source, target = (statistics.median(row[at] for row in rows) for at in range(1, 5))
+    median = statistics.median(seconds)
+    times = f"{median / unit:5.2f}x" if unit else "     -"
+    share = f"{100 * cpu / (source + target):4.0f} %" if source + target > 0 else "     -"
+    return (
+        f"{name:38}  {median:7.2f} ({min(seconds):6.2f} to {max(seconds):6.2f})  {times}"
+        f"  {cpu:9.2f}  {source:6.2f}  {target:6.2f}  {share}  {peak:8.1f}"
+    )
+
+
+def table(results):
+    runs, failures = read_results(results)
     for workload, tools in runs.items():
         first = next(iter(tools.values()))
-        unit = statistics.median(row[0] for row in first)
-        print(f"\n{workload}\n{'':32}  seconds (least to most)   times  cpu: tool  source  target  peak MiB")
+        unit = statistics.median(row[0] for row in first) if first else None
+        print(f"\n{workload}\n{'':38}  seconds (least to most)   times  cpu: tool  source  target   share  peak MiB")
         for name, rows in tools.items():
-            seconds = [row[0] for row in rows]
-            cpu, peak, source, target = (statistics.median(row[at] for row in rows) for at in range(1, 5))
-            median = statistics.median(seconds)
+            if rows:
+                print(line_of(name, rows, unit))
+            if (workload, name) in failures:
+                print(f"{name:38}  FAILED: {failures[workload, name]}")
+    print("\nshare: the tool's CPU seconds, in per cent of those of both servers")
+    return 1 if failures else 0
+
+
+def speed(title, results):
+    runs, _ = read_results(results)
+    print(f"\n{title}\n{'':10}  workers  seconds   times  cpu: tool  source  target  peak MiB")
+    for workload, settings in runs.items():
+        unit = None
+        for name, rows in settings.items():
+            seconds, cpu, peak, source, target = (statistics.median(row[at] for row in rows) for at in range(5))
+            unit = unit or seconds
             print(
-                f"{name:32}  {median:7.2f} ({min(seconds):6.2f} to {max(seconds):6.2f})  {median / unit:5.2f}x"
-                f"  {cpu:9.2f}  {source:6.2f}  {target:6.2f}  {peak:8.1f}"
+                f"{workload:10}  {name:>7}  {seconds:7.2f}  {unit / seconds:5.1f}x  {cpu:9.2f}  {source:6.2f}  {target:6.2f}  {peak:8.1f}"
             )
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit({"run": run, "table": table}[sys.argv[1]](*sys.argv[2:]))
+    sys.exit({"run": run, "speed": speed, "table": table}[sys.argv[1]](*sys.argv[2:]))

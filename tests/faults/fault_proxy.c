@@ -2,7 +2,7 @@
  * A TCP proxy that does harm at chosen byte counts: what stands between nsmigrate and a server in the tests of faults.
  *
  *   fault_proxy --to HOST:PORT [--listen PORT] [--fault KIND] [--at N] [--way up|down] [--times N] [--seed N] [--rate BYTES]
- *               [--delay MS] [--down MS] [--all]
+ *               [--delay MS] [--down MS] [--latency US] [--all]
  *
  * Bytes are counted over all connections, each way for itself: `up` is from the client to the server. When the N-th byte (from 0) of
  * the way is due, the connection that carries it suffers, or with --all every connection that stands:
@@ -14,7 +14,8 @@
  *   corrupt     the byte is altered            none        bytes pass, and are counted
  *
  * After each of --times faults the count begins again, with a byte count from the seed between N/2 and N*3/2. With --down nobody can
- * connect for so long after a fault. It prints "port N" when it listens and "fault KIND WAY AT" for each fault; on SIGTERM "passed
+ * connect for so long after a fault. With --latency every byte is so many microseconds on its way, each way, however many there are, and
+ * a connection takes a round trip before it carries the first: a long wire. It prints "port N" when it listens and "fault KIND WAY AT" for each fault; on SIGTERM "passed
  * UP DOWN". One thread, one loop.
  */
 #include <arpa/inet.h>
@@ -29,6 +30,8 @@
 
 #define MAX_LINKS    1024
 #define BUFFER_BYTES 16384
+/* Of one way of a connection on a long wire, before no more is taken. */
+#define MAX_CHUNKS 256
 
 enum fault {
     NONE,
@@ -49,6 +52,14 @@ enum way {
 };
 static const char *const way_names[] = {"up", "down"};
 
+/* What is on a long wire; no bytes: the sender has closed. */
+struct chunk {
+    struct chunk *next;
+    int64_t due_ns;
+    size_t len;
+    char bytes[];
+};
+
 /* One way of a connection: what was read and waits to be written. */
 struct pipe {
     int *from, *to;
@@ -56,11 +67,14 @@ struct pipe {
     size_t pos, len;
     bool is_at_end; /* the sender has closed */
     int64_t resume_ns;
+    struct chunk *first, *last; /* behind `bytes` */
+    size_t n_chunks;
 };
 
 struct link {
     int client, server; /* -1: closed */
     bool is_connecting;
+    int64_t opened_ns;
     enum fault state; /* NONE, HALF, TRICKLE, STOP or SWALLOW */
     struct pipe pipes[2];
 };
@@ -71,7 +85,7 @@ static struct options {
     enum fault fault;
     enum way way;
     uint64_t at, n_times, seed, rate;
-    int64_t delay_ns, down_ns;
+    int64_t delay_ns, down_ns, latency_ns;
     bool takes_all;
 } options = {.n_times = 1, .rate = 1000, .delay_ns = NSM_NS_PER_S};
 
@@ -119,6 +133,14 @@ static void shut_both(struct link *link, bool is_reset)
     shut(&link->server, is_reset);
 }
 
+static void free_chunks(struct pipe *pipe)
+{
+    for (struct chunk *chunk; (chunk = pipe->first) != NULL;) {
+        pipe->first = chunk->next;
+        free(chunk);
+    }
+}
+
 static void drop_closed(void)
 {
     for (size_t at = n_links; at-- > 0;) {
@@ -126,6 +148,8 @@ static void drop_closed(void)
         if (link->client >= 0 || (link->state == HALF && link->server >= 0))
             continue;
         shut_both(link, false);
+        free_chunks(&link->pipes[UP]);
+        free_chunks(&link->pipes[DOWN]);
         links[at] = links[--n_links];
         free(link);
     }
@@ -216,9 +240,64 @@ static void pass(struct link *link, enum way way)
         (void)shutdown(*pipe->to, SHUT_WR);
 }
 
+/* What has come to the wire's other end. */
+static bool arrive(struct link *link, enum way way)
+{
+    struct pipe *const pipe = &link->pipes[way];
+    struct chunk *const chunk = pipe->first;
+    if (!chunk || pipe->pos < pipe->len || nsm_now_ns() < chunk->due_ns)
+        return false;
+    memcpy(pipe->bytes, chunk->bytes, chunk->len);
+    pipe->pos = 0;
+    pipe->len = chunk->len;
+    pipe->is_at_end = chunk->len == 0;
+    pipe->first = chunk->next;
+    pipe->n_chunks--;
+    free(chunk);
+    if (pipe->is_at_end && link->pipes[!way].is_at_end)
+        shut_both(link, false);
+    return true;
+}
+
+/* A closed connection is readable for ever: its end is taken once. */
+static bool takes_more(const struct pipe *pipe)
+{
+    return pipe->n_chunks < MAX_CHUNKS && !(pipe->first && pipe->last->len == 0);
+}
+
+static void take_onto_wire(struct link *link, enum way way)
+{
+    struct pipe *const pipe = &link->pipes[way];
+    char bytes[BUFFER_BYTES];
+    if (!takes_more(pipe))
+        return;
+    const ssize_t n = recv(*pipe->from, bytes, sizeof(bytes), 0);
+    if (n < 0 && errno == EAGAIN)
+        return;
+    struct chunk *const chunk = n < 0 ? NULL : malloc(sizeof(*chunk) + (size_t)n);
+    if (!chunk) {
+        shut_both(link, true);
+        return;
+    }
+    const int64_t now_ns = nsm_now_ns();
+    *chunk = (struct chunk){.len = (size_t)n};
+    chunk->due_ns = (now_ns > link->opened_ns ? now_ns : link->opened_ns) + options.latency_ns;
+    memcpy(chunk->bytes, bytes, (size_t)n);
+    if (pipe->first)
+        pipe->last->next = chunk;
+    else
+        pipe->first = chunk;
+    pipe->last = chunk;
+    pipe->n_chunks++;
+}
+
 static void take(struct link *link, enum way way)
 {
     struct pipe *const pipe = &link->pipes[way];
+    if (options.latency_ns) {
+        take_onto_wire(link, way);
+        return;
+    }
     if (link->state != SWALLOW && pipe->pos < pipe->len)
         return;
     const ssize_t n = recv(*pipe->from, pipe->bytes, BUFFER_BYTES, 0);
@@ -272,6 +351,7 @@ static void admit(void)
     link->client = client;
     link->server = server;
     link->is_connecting = true;
+    link->opened_ns = nsm_now_ns() + 2 * options.latency_ns;
     link->pipes[UP].from = link->pipes[DOWN].to = &link->client;
     link->pipes[UP].to = link->pipes[DOWN].from = &link->server;
     links[n_links++] = link;
@@ -283,7 +363,9 @@ static void admit(void)
 static short events_of(const struct link *link, const struct pipe *in, const struct pipe *out)
 {
     short events = 0;
-    const bool is_free = link->state == SWALLOW || in->pos == in->len;
+    const bool is_free = options.latency_ns       ? takes_more(in)
+                         : link->state == SWALLOW ? true
+                                                  : in->pos == in->len;
     if (link->state != STOP && is_free && !in->is_at_end)
         events |= POLLIN;
     if (link->state != STOP && out->pos < out->len && nsm_now_ns() >= out->resume_ns)
@@ -320,8 +402,26 @@ static void serve(struct link *link, const struct pollfd *client, const struct p
     if (link->server >= 0 && (server->revents & (POLLIN | POLLHUP | POLLERR)))
         take(link, DOWN);
     for (enum way way = UP; way <= DOWN; way++)
-        if (link->state != STOP && link->state != SWALLOW)
+        if (link->state != STOP && link->state != SWALLOW) {
             pass(link, way);
+            while (arrive(link, way))
+                pass(link, way);
+        }
+}
+
+/* Delays end and trickles drip by this clock; what is on a long wire has its own. */
+static struct timespec time_to_wait(void)
+{
+    int64_t until_ns = nsm_now_ns() + 20 * NSM_NS_PER_MS;
+    for (size_t at = 0; at < n_links; at++) {
+        for (enum way way = UP; way <= DOWN; way++) {
+            const struct pipe *const pipe = &links[at]->pipes[way];
+            if (pipe->first && pipe->pos == pipe->len && pipe->first->due_ns < until_ns)
+                until_ns = pipe->first->due_ns;
+        }
+    }
+    const int64_t wait_ns = until_ns - nsm_now_ns();
+    return (struct timespec){.tv_nsec = wait_ns > 0 ? wait_ns : 0};
 }
 
 static void turn(void)
@@ -337,8 +437,8 @@ static void turn(void)
         fds[2 + 2 * at] =
             watch(link->server, link->is_connecting ? POLLOUT : events_of(link, down, up));
     }
-    /* Delays end and trickles drip by this clock. */
-    if (poll(fds, 1 + 2 * n, 20) < 0 && errno != EINTR)
+    const struct timespec wait = time_to_wait();
+    if (ppoll(fds, 1 + 2 * n, &wait, NULL) < 0 && errno != EINTR)
         die("poll");
     for (size_t at = 0; at < n; at++)
         serve(links[at], &fds[1 + 2 * at], &fds[2 + 2 * at]);
@@ -400,6 +500,8 @@ static void set_option(char name, const char *text)
         options.delay_ns = (int64_t)number(text) * NSM_NS_PER_MS;
     else if (name == 'D')
         options.down_ns = (int64_t)number(text) * NSM_NS_PER_MS;
+    else if (name == 'L')
+        options.latency_ns = (int64_t)number(text) * (NSM_NS_PER_MS / 1000);
     else if (name == 'A')
         options.takes_all = true;
     else if (letter)
@@ -411,10 +513,19 @@ static void set_option(char name, const char *text)
 static void read_options(int argc, char **argv)
 {
     static const struct option names[] = {
-        {"to", 1, NULL, 't'},   {"listen", 1, NULL, 'l'}, {"fault", 1, NULL, 'f'},
-        {"at", 1, NULL, 'a'},   {"way", 1, NULL, 'w'},    {"times", 1, NULL, 'n'},
-        {"seed", 1, NULL, 's'}, {"rate", 1, NULL, 'r'},   {"delay", 1, NULL, 'd'},
-        {"down", 1, NULL, 'D'}, {"all", 0, NULL, 'A'},    {0},
+        {"to", 1, NULL, 't'},
+        {"listen", 1, NULL, 'l'},
+        {"fault", 1, NULL, 'f'},
+        {"at", 1, NULL, 'a'},
+        {"way", 1, NULL, 'w'},
+        {"times", 1, NULL, 'n'},
+        {"seed", 1, NULL, 's'},
+        {"rate", 1, NULL, 'r'},
+        {"delay", 1, NULL, 'd'},
+        {"down", 1, NULL, 'D'},
+        {"latency", 1, NULL, 'L'},
+        {"all", 0, NULL, 'A'},
+        {0},
     };
     for (int name; (name = getopt_long(argc, argv, "", names, NULL)) != -1;)
         set_option((char)name, optarg);
