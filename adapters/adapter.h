@@ -124,6 +124,15 @@ struct nsm_backend {
  * which the names are cut. The caller frees. */
 NSM_API char *nsm_backend_holder(const struct nsm_backend *backend, size_t max_bytes);
 
+/* Keeps other runs out, for stores that have no locks of their own: takes the lock file `path`, which ends with nsm_lock_file_drop() or
+ * with the process. Waits for a second at most, for one that is just ending; then NSM_E_CONFLICT, which says who is writing `what`. *ret
+ * stays NULL where another backend of this run has it: that one keeps it until all of the run's backends are closed. */
+struct nsm_lock_file;
+NSM_API struct nsm_error *nsm_backend_lock(const struct nsm_backend *backend,
+                                           struct nsm_context *ctx, const char *path,
+                                           const char *what, struct nsm_lock_file **ret)
+    NSM_MUST_USE;
+
 /* What a survey, inspection or definition has to say to the operator about a namespace. */
 enum nsm_finding_kind {
     NSM_FINDING_CREATE,   /* would be created: "table app.users" */

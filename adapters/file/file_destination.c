@@ -36,6 +36,7 @@ struct nsm_error *file_prepare(struct nsm_destination *destination, struct nsm_c
     const struct file_target *const target = destination->state;
     NSM_TRY(nsm_context_error(ctx));
     NSM_TRY(file_make_folders(target->folder));
+    NSM_TRY(file_target_lock(destination, ctx));
     struct file_standing standing NSM_CLEANUP(file_standing_release) = {0};
     NSM_TRY(file_look(target->folder, file_run_id(destination->backend), &standing));
     if (standing.names.n_names == 0 || standing.is_of_run)
@@ -73,6 +74,7 @@ struct nsm_error *file_reset_object(struct nsm_destination *destination, struct 
         return NULL;
     }
     NSM_TRY(error);
+    NSM_TRY(file_target_lock(destination, ctx));
     NSM_TRY(file_remove(target->folder, FILE_MANIFEST_NAME));
     for (size_t index = 0; index < names.n_names; index++) {
         const char *const name = names.names[index];
@@ -209,5 +211,6 @@ struct nsm_error *file_complete(struct nsm_destination *destination, struct nsm_
         if (file_name_ends_with(names.names[index], FILE_JOURNAL_SUFFIX))
             NSM_TRY(file_remove(target->folder, names.names[index]));
     }
+    file_target_unlock(destination);
     return file_sync_folder(target->folder);
 }

@@ -172,5 +172,7 @@ struct nsm_error *file_inspect(struct nsm_backend *backend, struct nsm_context *
 /* The state lies in the target's arena. */
 void file_release_destination(struct nsm_destination *destination)
 {
+    if (destination->state)
+        file_target_unlock(destination);
     destination->state = NULL;
 }

@@ -250,7 +250,8 @@ struct nsm_error *file_list(const char *folder, struct file_names *ret)
         const struct dirent *const entry = readdir(dir); /* NOLINT(concurrency-mt-unsafe) */
         if (!entry)
             break;
-        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
+        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0 ||
+            strcmp(entry->d_name, FILE_LOCK_NAME) == 0)
             continue;
         NSM_GROW(names.names, names.n_names, names.cap_names);
         names.names[names.n_names++] = nsm_arena_strdup(&names.arena, entry->d_name);

@@ -56,7 +56,10 @@ struct nsm_error *file_replace(const char *folder, const char *name, struct nsm_
 /* Appends a whole file to `ret`, whose limit is that of the file. */
 struct nsm_error *file_read_all(const char *path, struct nsm_buf *ret) NSM_MUST_USE;
 
-/* The names in a folder but "." and "..", sorted: shorter first, then bytewise, so that part 10
+/* The lock of who writes to a folder; what a killed run leaves of it says nothing. */
+#define FILE_LOCK_NAME ".nsmigrate-lock"
+
+/* The names in a folder but ".", ".." and the lock, sorted: shorter first, then bytewise, so that part 10
  * comes after part 9. */
 struct file_names {
     struct nsm_arena arena;

@@ -9,6 +9,24 @@
 #include "adapters/file/file_journal.h"
 #include "adapters/file/file_manifest.h"
 #include "migrate/base/alloc.h"
+#include "migrate/base/lock_file.h"
+
+struct nsm_error *file_target_lock(const struct nsm_destination *destination,
+                                   struct nsm_context *ctx)
+{
+    struct file_target *const target = destination->state;
+    if (target->lock)
+        return NULL;
+    char *path NSM_CLEANUP(nsm_freep) = nsm_xasprintf("%s/" FILE_LOCK_NAME, target->folder);
+    char *what NSM_CLEANUP(nsm_freep) = nsm_xasprintf("folder %s", target->folder);
+    return nsm_backend_lock(destination->backend, ctx, path, what, &target->lock);
+}
+
+void file_target_unlock(const struct nsm_destination *destination)
+{
+    struct file_target *const target = destination->state;
+    nsm_lock_file_drop(NSM_STEAL(target->lock));
+}
 
 const char **file_bases(struct nsm_arena *arena, const struct nsm_census *census)
 {

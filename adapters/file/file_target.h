@@ -2,7 +2,7 @@
  * A namespace's folder, seen from the side that is written: how its files are called, and which of
  * the files that stand there an export made.
  *
- * Threads: immutable after inspect.
+ * Threads: immutable after inspect, but for the lock, which is taken before the records and dropped after them.
  */
 #ifndef NSM_ADAPTERS_FILE_TARGET_H
 #define NSM_ADAPTERS_FILE_TARGET_H
@@ -15,7 +15,13 @@ struct file_target {
     const char *folder;
     const char *
         *bases; /* for each object: what its files' names begin with, before the first '.' */
+    struct nsm_lock_file *lock; /* keeps other runs out; NULL: not taken */
 };
+
+/* Makes sure that the folder, which is there, is ours alone. */
+struct nsm_error *file_target_lock(const struct nsm_destination *destination,
+                                   struct nsm_context *ctx) NSM_MUST_USE;
+void file_target_unlock(const struct nsm_destination *destination);
 
 /* The names of the objects' files: the encoded name ("keys" where there is none), and "~<index>"
  * behind it where two objects would have the same, or where it had to be cut. */

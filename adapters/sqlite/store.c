@@ -4,7 +4,9 @@
  */
 #include "adapters/sqlite/store.h"
 
+#include "migrate/base/alloc.h"
 #include "migrate/base/clock.h"
+#include "migrate/base/lock_file.h"
 
 #include <assert.h>
 #include <time.h>
@@ -66,6 +68,7 @@ void sqlite_close_all(struct sqlite_backend *backend)
         (void)sqlite3_exec(backend->writer->handle, "PRAGMA journal_mode=DELETE", NULL, NULL, NULL);
     sqlite_db_close(backend->writer);
     backend->writer = NULL;
+    nsm_lock_file_drop(NSM_STEAL(backend->lock));
 }
 
 /* ---- turns ---- */
@@ -86,13 +89,27 @@ static void wait_for_turn(struct sqlite_backend *backend, const struct nsm_conte
     }
 }
 
+/* The file as SQLite calls it: through links. One run at a time writes to it, whatever tables: they all wait for the same lock anyway. */
+static struct nsm_error *keep_others_out(struct sqlite_backend *backend, struct sqlite_db *db,
+                                         struct nsm_context *ctx)
+{
+    if (backend->lock)
+        return NULL;
+    NSM_CLEANUP(nsm_freep)
+    char *path = nsm_xasprintf("%s-nsmigrate", sqlite3_db_filename(db->handle, "main"));
+    return nsm_backend_lock(&backend->base, ctx, path, backend->path, &backend->lock);
+}
+
 /* Opened when it is needed first; outside of the mutex, as that may take a while. */
 static struct nsm_error *need_writer(struct sqlite_backend *backend, struct nsm_context *ctx,
                                      enum sqlite_mode mode)
 {
     if (backend->writer)
         return NULL;
-    NSM_TRY(sqlite_db_open(backend->path, mode, ctx, &backend->writer));
+    NSM_CLEANUP(sqlite_db_closep) struct sqlite_db *writer = NULL;
+    NSM_TRY(sqlite_db_open(backend->path, mode, ctx, &writer));
+    NSM_TRY(keep_others_out(backend, writer, ctx));
+    backend->writer = NSM_STEAL(writer);
     pthread_mutex_lock(&backend->mutex);
     backend->has_writer = true;
     pthread_mutex_unlock(&backend->mutex);

@@ -30,6 +30,8 @@ struct sqlite_backend {
     bool made_file;  /* a run of ours made the file */
     struct sqlite_db *idle_readers;
     struct sqlite_db *writer; /* NULL until it is needed; its owner's who has the turn */
+    struct nsm_lock_file
+        *lock; /* keeps other runs out; from the first turn to the end; as the writer's */
 };
 
 static inline struct sqlite_backend *sqlite_backend_of(struct nsm_backend *backend)

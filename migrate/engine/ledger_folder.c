@@ -1,12 +1,9 @@
-/*
- * The ledger's folder and its lock. The lock is an open-file-description lock because that is the
- * only kind that both dies with its holder and conflicts within one process too; a classic POSIX
- * lock would be dropped by whoever closes any descriptor of the file.
- */
+/* The ledger's folder and its lock. */
 #include "migrate/engine/ledger_folder.h"
 
 #include "migrate/base/alloc.h"
 #include "migrate/base/clock.h"
+#include "migrate/base/lock_file.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -14,9 +11,6 @@
 #include <ftw.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-/* What a lock file may say, and what is read of it. */
-#define MAX_HOLDER_BYTES 200
 
 void nsm_ledger_folder_init(struct nsm_ledger_folder *folder, const struct nsm_plan *plan)
 {
@@ -28,20 +22,19 @@ void nsm_ledger_folder_init(struct nsm_ledger_folder *folder, const struct nsm_p
     folder->db_path = nsm_xasprintf("%s/ledger.db", folder->path);
     folder->lock_path = nsm_xasprintf("%s/lock", folder->path);
     folder->work_path = nsm_xasprintf("%s/work", folder->path);
-    folder->lock_fd = -1;
+    folder->lock = NULL;
 }
 
 void nsm_ledger_folder_release(struct nsm_ledger_folder *folder)
 {
-    if (folder->lock_fd >= 0)
-        (void)close(folder->lock_fd);
+    nsm_lock_file_drop(folder->lock);
     free(folder->plan_name);
     free(folder->parent);
     free(folder->path);
     free(folder->db_path);
     free(folder->lock_path);
     free(folder->work_path);
-    *folder = (struct nsm_ledger_folder){.lock_fd = -1};
+    *folder = (struct nsm_ledger_folder){0};
 }
 
 /* A new name in a folder is durable when the folder is. */
@@ -81,17 +74,8 @@ struct nsm_error *nsm_ledger_folder_make(struct nsm_ledger_folder *folder)
     return make_folder(folder->work_path);
 }
 
-/* What the holder wrote about itself, made fit for a message: one line of printable characters. */
-static void read_holder(int fd, char *out, size_t out_bytes)
-{
-    const ssize_t got = pread(fd, out, out_bytes - 1, 0);
-    size_t len = 0;
-    while (got > 0 && len < (size_t)got && out[len] >= ' ' && out[len] <= '~')
-        len++;
-    out[len] = '\0';
-}
-
-static struct nsm_error *write_holder(int fd, const char *path)
+/* What is told of us to whom we keep out. */
+static char *describe_us(void)
 {
     char host[65] = "";
     (void)gethostname(host, sizeof(host) - 1);
@@ -100,55 +84,26 @@ static struct nsm_error *write_holder(int fd, const char *path)
     char since[32] = "";
     if (gmtime_r(&now, &tm))
         (void)strftime(since, sizeof(since), "%Y-%m-%d %H:%M:%S UTC", &tm);
-    NSM_CLEANUP(nsm_freep)
-    char *text = nsm_xasprintf("pid %ld on host %s since %s\n", (long)getpid(), host, since);
-    const ssize_t len = (ssize_t)strlen(text);
-    if (ftruncate(fd, 0) != 0 || pwrite(fd, text, (size_t)len, 0) != len)
-        return nsm_error_new(NSM_E_IO, "lock file %s: %m", path);
-    return NULL;
-}
-
-static struct flock whole_file(short type)
-{
-    return (struct flock){.l_type = type, .l_whence = SEEK_SET};
+    return nsm_xasprintf("pid %ld on host %s since %s\n", (long)getpid(), host, since);
 }
 
 struct nsm_error *nsm_ledger_folder_lock(struct nsm_ledger_folder *folder)
 {
-    const int fd = open(folder->lock_path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (fd < 0) {
-        return nsm_error_new(NSM_E_IO, "lock file %s: %m: make it possible to write there",
-                             folder->lock_path);
-    }
-    struct flock lock = whole_file(F_WRLCK);
-    if (fcntl(fd, F_OFD_SETLK, &lock) == 0) {
-        folder->lock_fd = fd;
-        return write_holder(fd, folder->lock_path);
-    }
-    struct nsm_error *error = NULL;
-    if (errno == EAGAIN || errno == EACCES) {
-        char holder[MAX_HOLDER_BYTES];
-        read_holder(fd, holder, sizeof(holder));
-        error = nsm_error_new(NSM_E_CONFLICT, "plan %s is being run by %s: wait for it or stop it",
-                              folder->plan_name, holder[0] ? holder : "another process");
-    } else {
-        error = nsm_error_new(NSM_E_IO, "lock file %s: %m", folder->lock_path);
-    }
-    (void)close(fd);
-    return error;
+    NSM_CLEANUP(nsm_freep) char *text = describe_us();
+    NSM_CLEANUP(nsm_freep) char *held = NULL;
+    struct nsm_error *const error =
+        nsm_lock_file_take(folder->lock_path, text, &folder->lock, &held);
+    if (!nsm_error_is(error, NSM_E_CONFLICT))
+        return error;
+    nsm_error_ignore(error);
+    NSM_CLEANUP(nsm_freep) char *holder = nsm_lock_file_holder(held);
+    return nsm_error_new(NSM_E_CONFLICT, "plan %s is being run by %s: wait for it or stop it",
+                         folder->plan_name, holder[0] ? holder : "another process");
 }
 
 bool nsm_ledger_folder_is_locked(const struct nsm_ledger_folder *folder)
 {
-    if (folder->lock_fd >= 0)
-        return true;
-    const int fd = open(folder->lock_path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return false;
-    struct flock lock = whole_file(F_RDLCK);
-    const bool is_held = fcntl(fd, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
-    (void)close(fd);
-    return is_held;
+    return folder->lock || nsm_lock_file_is_held(folder->lock_path);
 }
 
 struct nsm_error *nsm_ledger_folder_touch_db(const struct nsm_ledger_folder *folder)

@@ -11,12 +11,12 @@
 
 struct nsm_ledger_folder {
     char *plan_name;
-    char *parent;    /* <plan folder>/.nsmigrate */
-    char *path;      /* <parent>/<plan name> */
-    char *db_path;   /* <path>/ledger.db */
-    char *lock_path; /* <path>/lock */
-    char *work_path; /* <path>/work */
-    int lock_fd;     /* -1: not ours */
+    char *parent;               /* <plan folder>/.nsmigrate */
+    char *path;                 /* <parent>/<plan name> */
+    char *db_path;              /* <path>/ledger.db */
+    char *lock_path;            /* <path>/lock */
+    char *work_path;            /* <path>/work */
+    struct nsm_lock_file *lock; /* NULL: not ours */
 };
 
 /* The paths alone; touches nothing. */
