@@ -1,6 +1,7 @@
 /*
  * The file of a list: a header of eight little-endian numbers, then for each key its length in four
- * bytes and its bytes. It is written beside its place and renamed when it is whole and on the disk.
+ * bytes and its bytes. It is written beside its place and renamed when it is whole. Its way to the disk begins then; who has made many
+ * waits for all of them at the end, when the first one's wait has brought most of the others there.
  */
 #include "adapters/redis/redis_keys.h"
 
@@ -372,7 +373,17 @@ static struct nsm_error *finish(struct maker *maker, const char *path,
     put_number(header + (size_t)8 * FIELD_HEADER_CHECKSUM, XXH3_64bits(header, HEADER_BYTES - 8),
                8);
     if (pwrite(maker->fd, header, sizeof(header), 0) != (ssize_t)sizeof(header) ||
-        fsync(maker->fd) != 0 || rename(maker->path, path) != 0)
+        rename(maker->path, path) != 0)
+        return nsm_error_new(NSM_E_IO, "key list %s: %m", path);
+    /* A file system that can't is asked by nsm_redis_list_sync alone. */
+    (void)sync_file_range(maker->fd, 0, 0, SYNC_FILE_RANGE_WRITE);
+    return NULL;
+}
+
+struct nsm_error *nsm_redis_list_sync(const char *path)
+{
+    const int fd NSM_CLEANUP(close_fdp) = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0 || fsync(fd) != 0)
         return nsm_error_new(NSM_E_IO, "key list %s: %m", path);
     return NULL;
 }

@@ -54,6 +54,8 @@ struct nsm_redis_list_options {
 struct nsm_error *nsm_redis_list_make(struct nsm_context *ctx, const struct nsm_redis_spool *spool,
                                       const struct nsm_redis_list_options *options,
                                       struct nsm_redis_list_info *info) NSM_MUST_USE;
+/* Returns when a list that was made is on the disk. */
+struct nsm_error *nsm_redis_list_sync(const char *path) NSM_MUST_USE;
 
 /* Called with each part of a list: where it begins in the file, and how many keys it has. */
 typedef void nsm_redis_list_part_fn(void *arg, uint64_t offset, uint64_t n_keys);

@@ -18,6 +18,36 @@ struct nsm_redis_node {
     size_t parent; /* the nearest node before this one whose head this head begins with */
 };
 
+/* ---- what a plan selects ---- */
+
+struct nsm_redis_selector nsm_redis_source_selector(const struct nsm_settings *selection)
+{
+    struct nsm_redis_selector selector = {0};
+    if (nsm_settings_has(selection, "prefix"))
+        selector.prefix = nsm_settings_bytes(selection, "prefix");
+    if (nsm_settings_has(selection, "match"))
+        selector.glob = nsm_settings_bytes(selection, "match");
+    return selector;
+}
+
+struct nsm_str nsm_redis_destination_prefix(const struct nsm_destination *destination)
+{
+    if (nsm_settings_has(destination->selection, "prefix"))
+        return nsm_settings_bytes(destination->selection, "prefix");
+    return destination->shape->prefix;
+}
+
+struct nsm_redis_selector nsm_redis_destination_selector(const struct nsm_destination *destination)
+{
+    struct nsm_redis_selector selector = {.prefix = nsm_redis_destination_prefix(destination)};
+    /* A glob is matched against what the source has behind the prefix that is replaced. */
+    if (destination->source)
+        selector.glob = nsm_redis_source_selector(destination->source->selection).glob;
+    return selector;
+}
+
+/* ---- one selector ---- */
+
 static bool is_special(char c)
 {
     return c == '*' || c == '?' || c == '[' || c == ']' || c == '\\';

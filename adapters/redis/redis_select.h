@@ -8,6 +8,7 @@
 #ifndef NSM_ADAPTERS_REDIS_SELECT_H
 #define NSM_ADAPTERS_REDIS_SELECT_H
 
+#include "adapters/adapter.h"
 #include "migrate/base/buf.h"
 #include "migrate/base/str.h"
 
@@ -17,6 +18,14 @@ struct nsm_redis_selector {
     struct nsm_str prefix;
     struct nsm_str glob; /* of the rest of the key; ptr NULL: any rest */
 };
+
+/* What a plan's `source` selects. */
+struct nsm_redis_selector nsm_redis_source_selector(const struct nsm_settings *selection);
+
+/* What a destination writes: everything under its prefix, as far as is known. */
+struct nsm_redis_selector nsm_redis_destination_selector(const struct nsm_destination *destination);
+/* The prefix that the keys of a destination begin with. */
+struct nsm_str nsm_redis_destination_prefix(const struct nsm_destination *destination);
 
 bool nsm_redis_selector_matches(const struct nsm_redis_selector *selector, struct nsm_str key);
 

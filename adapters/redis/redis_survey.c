@@ -16,6 +16,7 @@
 #define MIN_SAMPLES          ((size_t)8)
 #define ALL_SAMPLES          ((size_t)65536)
 #define MAX_SAMPLE_KEY_BYTES 4096
+#define SAMPLES_AT_ONCE      2048 /* of many small lists, in one round trip */
 /* A key that is dumped to see whether it can be takes no more memory. */
 #define MAX_PROBE_BYTES ((uint64_t)1 << 20)
 /* All buffers of keys together, and each. */
@@ -26,34 +27,6 @@
 #define SMALL_PART_KEYS 8192
 #define MIN_PARTS       16
 #define MAX_PARTS       4096
-
-/* ---- selections ---- */
-
-struct nsm_redis_selector nsm_redis_source_selector(const struct nsm_settings *selection)
-{
-    struct nsm_redis_selector selector = {0};
-    if (nsm_settings_has(selection, "prefix"))
-        selector.prefix = nsm_settings_bytes(selection, "prefix");
-    if (nsm_settings_has(selection, "match"))
-        selector.glob = nsm_settings_bytes(selection, "match");
-    return selector;
-}
-
-struct nsm_str nsm_redis_destination_prefix(const struct nsm_destination *destination)
-{
-    if (nsm_settings_has(destination->selection, "prefix"))
-        return nsm_settings_bytes(destination->selection, "prefix");
-    return destination->shape->prefix;
-}
-
-struct nsm_redis_selector nsm_redis_destination_selector(const struct nsm_destination *destination)
-{
-    struct nsm_redis_selector selector = {.prefix = nsm_redis_destination_prefix(destination)};
-    /* A glob is matched against what the source has behind the prefix that is replaced. */
-    if (destination->source)
-        selector.glob = nsm_redis_source_selector(destination->source->selection).glob;
-    return selector;
-}
 
 char *nsm_redis_identity(const struct nsm_redis_backend *backend,
                          const struct nsm_redis_server *server,
@@ -243,13 +216,16 @@ static void learn_type(const struct listing *listing, struct nsm_str key,
         nsm_redis_guess_learn(state->lists[listing->object].guesses, nsm_redis_shape(key), kind);
 }
 
-static struct nsm_error *measure(struct survey *survey, struct listing *listing)
+static void ask_for_samples(struct survey *survey, const struct listing *listing)
 {
     for (size_t index = 0; index < listing->n_samples; index++) {
         NSM_REDIS_COMMAND(survey->conn, "TYPE", listing->samples[index]);
         NSM_REDIS_COMMAND(survey->conn, "MEMORY", NSM_STR_LIT("USAGE"), listing->samples[index]);
     }
-    NSM_TRY(nsm_redis_flush(survey->conn, survey->ctx));
+}
+
+static struct nsm_error *take_samples(struct survey *survey, struct listing *listing)
+{
     struct nsm_arena arena NSM_CLEANUP(nsm_arena_release) = NSM_ARENA_INIT;
     uint64_t n_bytes = 0;
     uint64_t n_keys = 0;
@@ -271,6 +247,23 @@ static struct nsm_error *measure(struct survey *survey, struct listing *listing)
         n_keys++;
     }
     listing->info.bytes_per_key = n_keys ? n_bytes / n_keys : 0;
+    return NULL;
+}
+
+/* A round trip for many lists, not for each. */
+static struct nsm_error *measure_all(struct survey *survey)
+{
+    for (size_t first = 0, end = 0; first < survey->n_listings; first = end) {
+        size_t n_samples = 0;
+        for (; end < survey->n_listings && n_samples < SAMPLES_AT_ONCE; end++) {
+            ask_for_samples(survey, &survey->listings[end]);
+            n_samples += survey->listings[end].n_samples;
+        }
+        NSM_TRY(nsm_redis_flush(survey->conn, survey->ctx));
+        for (size_t index = first; index < end; index++)
+            if (!survey->listings[index].is_whole)
+                NSM_TRY(take_samples(survey, &survey->listings[index]));
+    }
     return NULL;
 }
 
@@ -296,7 +289,7 @@ static void add_part(void *arg, uint64_t offset, uint64_t n_keys)
         (struct nsm_part){.range = nsm_str_of(range), .n_records = n_keys};
 }
 
-/* Reads the list once: whether it is whole, and where its parts begin. */
+/* Reads the list once: is it whole, where do its parts begin. */
 static struct nsm_error *take_list(struct survey *survey, struct listing *listing)
 {
     struct parts parts NSM_CLEANUP(parts_release) = {.arena = NSM_ARENA_INIT};
@@ -343,7 +336,6 @@ static struct nsm_error *complete_listing(struct survey *survey, struct listing 
     struct nsm_source *const source = listing->source;
     const bool is_counted_only = source->flags & NSM_SURVEY_COUNT_ONLY;
     if (!listing->is_whole) {
-        NSM_TRY(measure(survey, listing));
         listing->info.n_keys = listing->n_seen;
         if (!is_counted_only)
             NSM_TRY(make_list(survey, listing));
@@ -360,6 +352,17 @@ static struct nsm_error *complete_listing(struct survey *survey, struct listing 
     object->is_exact = !is_counted_only || listing->is_whole;
     if (!source->written)
         tell_if_empty(listing);
+    return NULL;
+}
+
+/* Together: each alone would wait for the disk. */
+static struct nsm_error *sync_lists(const struct survey *survey)
+{
+    for (size_t index = 0; index < survey->n_listings; index++) {
+        const struct listing *const listing = &survey->listings[index];
+        if (!listing->is_whole && !(listing->source->flags & NSM_SURVEY_COUNT_ONLY))
+            NSM_TRY(nsm_redis_list_sync(listing->path));
+    }
     return NULL;
 }
 
@@ -550,13 +553,21 @@ static struct nsm_error *choose_listings(struct survey *survey)
     return NULL;
 }
 
+/* A server that is asked about what was written has been asked as a destination. */
+static struct nsm_error *ask_server(struct survey *survey, struct nsm_source **sources, size_t n)
+{
+    return n == 1 && sources[0]->written
+               ? nsm_redis_server_known(survey->backend, survey->conn, survey->ctx, &survey->server)
+               : nsm_redis_server_ask(survey->backend, survey->conn, survey->ctx, &survey->server);
+}
+
 struct nsm_error *nsm_redis_survey(struct nsm_backend *base, struct nsm_context *ctx,
                                    struct nsm_source **sources, size_t n_sources)
 {
     struct nsm_redis_backend *const backend = nsm_redis_backend_of(base);
     struct survey survey NSM_CLEANUP(survey_release) = {.backend = backend, .ctx = ctx};
     NSM_TRY(nsm_redis_take(backend, ctx, &survey.conn));
-    NSM_TRY(nsm_redis_server_ask(backend, survey.conn, ctx, &survey.server));
+    NSM_TRY(ask_server(&survey, sources, n_sources));
     const char *const refusal = nsm_redis_server_refusal(&survey.server);
     for (size_t index = 0; index < n_sources; index++) {
         struct nsm_source *const source = sources[index];
@@ -571,8 +582,10 @@ struct nsm_error *nsm_redis_survey(struct nsm_backend *base, struct nsm_context 
         return NULL;
     NSM_TRY(choose_listings(&survey));
     NSM_TRY(run_pass(&survey));
+    NSM_TRY(measure_all(&survey));
     for (size_t index = 0; index < survey.n_listings; index++)
         NSM_TRY(complete_listing(&survey, &survey.listings[index]));
+    NSM_TRY(sync_lists(&survey));
     return probe_dump(&survey);
 }
 

@@ -34,14 +34,6 @@ struct nsm_error *nsm_redis_survey(struct nsm_backend *base, struct nsm_context 
                                    struct nsm_source **sources, size_t n_sources) NSM_MUST_USE;
 void nsm_redis_release_source(struct nsm_source *source);
 
-/* What a plan's `source` selects. */
-struct nsm_redis_selector nsm_redis_source_selector(const struct nsm_settings *selection);
-
-/* What a destination writes: everything under its prefix, as far as is known. */
-struct nsm_redis_selector nsm_redis_destination_selector(const struct nsm_destination *destination);
-/* The prefix that the keys of a destination begin with. */
-struct nsm_str nsm_redis_destination_prefix(const struct nsm_destination *destination);
-
 /* "<run id of the server>/<database>/<selection>". */
 char *nsm_redis_identity(const struct nsm_redis_backend *backend,
                          const struct nsm_redis_server *server,
