@@ -107,6 +107,7 @@ static void write_summary(struct nsm_buf *out, const struct nsm_report *report)
     nsm_summary_begin(&json, report->plan,
                       nsm_status_name(would_fail ? NSM_STATUS_FAILED : report->status),
                       report->seconds, report->error);
+    nsm_json_writer_number(&json, "estimate_seconds", report->estimate_seconds);
     nsm_json_writer_array(&json, "namespaces");
     for (size_t i = 0; i < report->n_namespaces; i++) {
         struct nsm_report_namespace shown = report->namespaces[i];
