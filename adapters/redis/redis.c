@@ -130,13 +130,20 @@ static struct nsm_error *check(struct nsm_backend *base, struct nsm_context *ctx
     return NULL;
 }
 
-/* ---- what is nothing to do here ---- */
+/* ---- before and after the keys ---- */
 
 /* Keys need nothing made before them, and replace is each key's own. */
 static struct nsm_error *prepare(struct nsm_destination *destination, struct nsm_context *ctx)
 {
-    (void)destination;
-    (void)ctx;
+    struct nsm_redis_claim *claim = NULL;
+    NSM_TRY(nsm_redis_claim(destination, ctx, &claim));
+    nsm_redis_claim_leave(nsm_redis_backend_of(destination->backend), claim);
+    return NULL;
+}
+
+static struct nsm_error *complete(struct nsm_destination *destination, struct nsm_context *ctx)
+{
+    nsm_redis_claim_drop(destination, ctx);
     return NULL;
 }
 
@@ -159,7 +166,7 @@ const struct nsm_adapter nsm_adapter_redis = {
     .destination_options = destination_options,
     .lanes = lanes,
     .n_lanes = NSM_COUNT_OF(lanes),
-    .control_connections = 1,
+    .control_connections = 2,
     .open = nsm_redis_backend_open,
     .close = nsm_redis_backend_close,
     .check = check,
@@ -175,6 +182,7 @@ const struct nsm_adapter nsm_adapter_redis = {
     .write = nsm_redis_write,
     .checkpoint = nsm_redis_checkpoint,
     .writer_close = nsm_redis_writer_close,
+    .complete = complete,
     .erase = nsm_redis_erase,
     .witness = nsm_redis_witness,
 };

@@ -68,12 +68,14 @@ struct nsm_error *nsm_redis_backend_open(struct nsm_backend *base)
         backend->env_password = password ? nsm_xstrdup(password) : NULL;
     }
     pthread_mutex_init(&backend->mutex, NULL);
+    nsm_redis_claims_init(backend);
     return NULL;
 }
 
 void nsm_redis_backend_close(struct nsm_backend *base)
 {
     struct nsm_redis_backend *const backend = nsm_redis_backend_of(base);
+    nsm_redis_claims_close(backend);
     while (backend->idle) {
         struct nsm_redis_conn *const conn = backend->idle;
         backend->idle = conn->next;

@@ -7,6 +7,7 @@
 #define NSM_ADAPTERS_REDIS_BACKEND_H
 
 #include "adapters/adapter.h"
+#include "adapters/redis/redis_claim.h"
 #include "adapters/redis/redis_conn.h"
 
 /* Keys that writers make and take away again begin with this; no survey sees them. */
@@ -43,6 +44,7 @@ struct nsm_redis_backend {
     int64_t connect_timeout_ns, timeout_ns;
     uint64_t slice_bytes; /* keys larger than this travel in slices */
     bool is_without_dump; /* the plan wants lane record */
+    struct nsm_redis_claims claims;
 
     pthread_mutex_t mutex; /* guards what follows */
     struct nsm_redis_conn *idle;

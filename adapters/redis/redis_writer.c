@@ -173,6 +173,7 @@ struct nsm_error *nsm_redis_write(struct nsm_writer *base, struct nsm_context *c
                                   const struct nsm_batch *batch)
 {
     struct nsm_redis_writer *const writer = writer_of(base);
+    NSM_TRY(nsm_redis_claim_hold(nsm_redis_backend_of(base->backend), writer->claim, ctx));
     writer->current = !writer->current;
     bool *exists NSM_CLEANUP(nsm_freep) = NULL;
     if (writer->is_skipping) {
@@ -193,6 +194,7 @@ struct nsm_error *nsm_redis_erase(struct nsm_writer *base, struct nsm_context *c
                                   const struct nsm_batch *batch)
 {
     struct nsm_redis_writer *const writer = writer_of(base);
+    NSM_TRY(nsm_redis_claim_hold(nsm_redis_backend_of(base->backend), writer->claim, ctx));
     for (size_t index = 0; index < batch->n_records; index++) {
         const struct nsm_str key = batch->records[index].key;
         if (batch->records[index].flags & NSM_RECORD_CONTINUED)
@@ -215,6 +217,7 @@ struct nsm_error *nsm_redis_checkpoint(struct nsm_writer *base, struct nsm_conte
 static struct nsm_error *connect_writer(struct nsm_redis_writer *writer, struct nsm_context *ctx)
 {
     struct nsm_redis_backend *const backend = nsm_redis_backend_of(writer->base.backend);
+    NSM_TRY(nsm_redis_claim(writer->base.request->destination, ctx, &writer->claim));
     NSM_TRY(nsm_redis_take(backend, ctx, &writer->conn));
     return nsm_redis_server_known(backend, writer->conn, ctx, &writer->server);
 }
@@ -252,6 +255,7 @@ void nsm_redis_writer_close(struct nsm_writer *base)
 {
     struct nsm_redis_writer *const writer = writer_of(base);
     nsm_redis_give(nsm_redis_backend_of(base->backend), writer->conn);
+    nsm_redis_claim_leave(nsm_redis_backend_of(base->backend), writer->claim);
     for (size_t index = 0; index < NSM_COUNT_OF(writer->acks); index++) {
         free(writer->acks[index].items);
         nsm_buf_release(&writer->acks[index].names);

@@ -33,6 +33,7 @@ struct nsm_redis_acks {
 struct nsm_redis_writer {
     struct nsm_writer base;
     struct nsm_redis_conn *conn;
+    struct nsm_redis_claim *claim;
     struct nsm_redis_server server;
     struct nsm_str prefix; /* of the keys that are written; in the place of that of the records */
     size_t n_replaced;

@@ -11,6 +11,7 @@
 
 #include "adapters/redis/redis.h"
 #include "migrate/base/alloc.h"
+#include "migrate/base/clock.h"
 #include "migrate/engine/record/settings.h"
 
 static const struct nsm_adapter *const adapter = &nsm_adapter_redis;
@@ -237,11 +238,15 @@ struct namespace
     struct nsm_settings *selection, *destination_selection;
     struct nsm_source source;
     struct nsm_destination destination;
-    bool is_surveyed, is_inspected;
 };
 
 static void namespace_release(struct namespace *ns)
 {
+    if (ns->destination.backend) {
+        struct nsm_context *ctx NSM_CLEANUP(nsm_context_freep) = nsm_context_new(NULL);
+        nsm_context_set_deadline(ctx, nsm_now_ns() + 100 * NSM_NS_PER_MS);
+        nsm_error_ignore(adapter->complete(&ns->destination, ctx));
+    }
     if (ns->source.state)
         adapter->release_source(&ns->source);
     nsm_census_release(&ns->source.census);
