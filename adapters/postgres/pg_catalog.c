@@ -58,11 +58,7 @@ static struct nsm_error *load_schemas(struct nsm_pg_conn *conn, struct nsm_conte
 {
     static const char sql[] =
         "SELECT n.oid, n.nspname, has_schema_privilege(n.oid, 'CREATE'),"
-        " pg_has_role(n.nspowner, 'USAGE'),"
-        " COALESCE(o.n, 0) "
-        "FROM pg_namespace n LEFT JOIN (SELECT oid, count(*) AS n FROM ("
-        "  SELECT relnamespace FROM pg_class UNION ALL SELECT pronamespace FROM pg_proc"
-        "  UNION ALL SELECT typnamespace FROM pg_type) x(oid) GROUP BY oid) o ON o.oid = n.oid "
+        " pg_has_role(n.nspowner, 'USAGE') FROM pg_namespace n "
         "WHERE " NOT_SYSTEM " AND ($1::text[] IS NULL OR n.nspname = ANY($1)) ORDER BY n.nspname";
     PGresult *result NSM_CLEANUP(nsm_pg_resultp) = NULL;
     NSM_TRY(nsm_pg_query(conn, ctx, sql, &schemas, 1, &result));
@@ -76,7 +72,6 @@ static struct nsm_error *load_schemas(struct nsm_pg_conn *conn, struct nsm_conte
             .name = nsm_arena_strdup(&catalog->arena, PQgetvalue(result, row, 1)),
             .can_create = nsm_pg_get_bool(result, row, 2),
             .is_owned = nsm_pg_get_bool(result, row, 3),
-            .n_objects = (size_t)nsm_pg_get_u64(result, row, 4),
         };
     }
     return NULL;

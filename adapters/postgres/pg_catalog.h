@@ -54,7 +54,6 @@ struct nsm_pg_schema {
     uint32_t oid;
     const char *name;
     bool can_create, is_owned;
-    size_t n_objects; /* relations, functions and types in it */
 };
 
 struct nsm_pg_catalog {

@@ -100,6 +100,15 @@ static void put_crossings(struct nsm_buf *out, const struct nsm_pg_source *sourc
     nsm_buf_append_char(out, ']');
 }
 
+static void put_members(struct nsm_buf *out, const struct nsm_pg_source *source)
+{
+    begin_list(out, "members");
+    for (size_t i = 0; i < source->n_members; i++)
+        put_row(out, i == 0,
+                (const char *const[]){source->members[i].space, source->members[i].key}, 2);
+    nsm_buf_append_char(out, ']');
+}
+
 static void put_outside(struct nsm_buf *out, const struct nsm_pg_source *source)
 {
     begin_list(out, "outside");
@@ -131,6 +140,7 @@ static void put_facts(struct nsm_buf *out, const struct nsm_pg_source *source,
     put_texts(out, "types", source->type_names, source->n_type_names);
     put_outside(out, source);
     put_crossings(out, source);
+    put_members(out, source);
     put_texts(out, "owners", source->owners, source->n_owners);
     nsm_buf_append_char(out, '}');
 }
@@ -269,6 +279,18 @@ static struct nsm_error *get_crossings(struct reading *reading, struct nsm_pg_so
     return NULL;
 }
 
+static struct nsm_error *get_members(struct reading *reading, struct nsm_pg_source *source)
+{
+    source->n_members = count(reading, "members");
+    source->members = nsm_arena_calloc(reading->arena, source->n_members, sizeof(*source->members));
+    for (size_t i = 0; i < source->n_members; i++) {
+        const char *cells[2] = {0};
+        NSM_TRY(get_row(reading, "members", i, cells, NSM_COUNT_OF(cells)));
+        source->members[i] = (struct nsm_pg_member){.space = cells[0], .key = cells[1]};
+    }
+    return NULL;
+}
+
 static struct nsm_error *get_outside(struct reading *reading, struct nsm_pg_source *source)
 {
     source->n_outside = count(reading, "outside");
@@ -304,6 +326,7 @@ static struct nsm_error *get_surroundings(struct reading *reading, struct nsm_pg
     NSM_TRY(get_texts(reading, "types", &source->type_names, &source->n_type_names));
     NSM_TRY(get_outside(reading, source));
     NSM_TRY(get_crossings(reading, source));
+    NSM_TRY(get_members(reading, source));
     return get_texts(reading, "owners", &source->owners, &source->n_owners);
 }
 

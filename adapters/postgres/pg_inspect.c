@@ -10,9 +10,13 @@
 #include "adapters/postgres/pg_items.h"
 #include "adapters/postgres/pg_kept.h"
 #include "adapters/postgres/pg_names.h"
+#include "adapters/postgres/pg_replace.h"
 
 #include "adapters/postgres/pg_text.h"
 #include "migrate/base/alloc.h"
+
+/* Of pg_class itself, on all servers. */
+#define PG_CLASS_OID 1259
 
 struct inspection {
     struct nsm_context *ctx;
@@ -57,15 +61,15 @@ static const char *kind_of(const struct nsm_pg_relation *relation)
 {
     switch (relation->kind) {
     case 'v':
-        return "VIEW";
+        return "view";
     case 'm':
-        return "MATERIALIZED VIEW";
+        return "materialized view";
     case 'S':
-        return "SEQUENCE";
+        return "sequence";
     case 'f':
-        return "FOREIGN TABLE";
+        return "foreign table";
     default:
-        return "TABLE";
+        return "table";
     }
 }
 
@@ -73,12 +77,14 @@ static void add_in_the_way(struct nsm_destination *destination,
                            const struct nsm_pg_relation *relation)
 {
     struct nsm_pg_destination *const state = destination->state;
-    const size_t i = state->n_in_the_way++;
-    state->in_the_way[i] = (struct nsm_pg_name){
-        .schema = nsm_arena_strdup(&state->arena, relation->schema),
-        .name = nsm_arena_strdup(&state->arena, relation->name),
+    struct nsm_buf name NSM_CLEANUP(nsm_buf_release) = NSM_BUF_TEXT;
+    nsm_pg_quote_qualified(&name, relation->schema, relation->name);
+    state->in_the_way[state->n_in_the_way++] = (struct nsm_pg_standing){
+        .class_oid = PG_CLASS_OID,
+        .oid = relation->oid,
+        .type = kind_of(relation),
+        .identity = nsm_arena_copy(&state->arena, nsm_buf_view(&name)).ptr,
     };
-    state->in_the_way_kinds[i] = kind_of(relation);
     if (destination->if_exists == NSM_IF_EXISTS_REPLACE && !relation->is_owned)
         REFUSE(destination, "no right to replace %s.%s: only its owner can drop it",
                relation->schema, relation->name);
@@ -100,15 +106,6 @@ static void add_conflict(struct nsm_destination *destination,
                          relation->kind == 'r' || relation->kind == 'p' ? "table" : "relation",
                          relation->schema, relation->name);
     add_in_the_way(destination, relation);
-}
-
-static bool keeps_all(const struct nsm_pg_destination *state)
-{
-    for (size_t i = 0; i < state->n_tables; i++) {
-        if (!state->tables[i].is_kept)
-            return false;
-    }
-    return state->n_tables > 0;
 }
 
 static bool makes_any(const struct nsm_pg_destination *state)
@@ -263,34 +260,6 @@ static void look_at_mixture(struct nsm_destination *destination)
                state->n_tables, n_kept);
 }
 
-/* After a rename the definition of a whole schema is read back from the destination: what else
- * stands in it could not be told from ours. Relations that are replaced are gone by then. */
-static void look_at_used_schema(const struct inspection *inspection,
-                                struct nsm_destination *destination)
-{
-    const struct nsm_pg_source *const source = nsm_pg_source_of(destination);
-    const struct nsm_pg_destination *const state = destination->state;
-    const bool is_replaced = destination->if_exists == NSM_IF_EXISTS_REPLACE;
-    if (!source || !source->selection.schema || !state->to_schema || state->has_begun)
-        return;
-    const struct nsm_pg_schema *const schema =
-        nsm_pg_catalog_schema(&inspection->catalog, state->to_schema);
-    if (!schema || schema->n_objects == 0 || keeps_all(state))
-        return;
-    size_t n_relations = 0;
-    size_t n = 0;
-    const struct nsm_pg_relation *const begin =
-        nsm_pg_catalog_of_schema(&inspection->catalog, state->to_schema, &n);
-    for (size_t i = 0; i < n; i++)
-        n_relations += begin[i].owned_by == 0;
-    if (is_replaced && n_relations == state->n_in_the_way)
-        return;
-    REFUSE(destination,
-           "schema %s holds other objects: a schema under a new name needs one that is empty or "
-           "does not exist",
-           state->to_schema);
-}
-
 static bool is_listed(const PGresult *result, const char *name)
 {
     for (int row = 0; result && row < PQntuples(result); row++) {
@@ -369,22 +338,34 @@ static void look_at_column_types(const struct inspection *inspection,
     }
 }
 
-/* Views, sequences and the like of a whole schema whose names are taken. */
+static void look_at_other(const struct inspection *inspection, struct nsm_destination *destination,
+                          struct nsm_pg_name name)
+{
+    const struct nsm_pg_destination *const state = destination->state;
+    if (state->to_schema)
+        name.schema = state->to_schema;
+    const struct nsm_pg_relation *const relation =
+        nsm_pg_catalog_find(&inspection->catalog, name.schema, name.name);
+    if (relation)
+        add_conflict(destination, relation);
+}
+
+/* Partitioned tables, and views, sequences and the like of a whole schema, whose names are taken. */
 static void look_at_others(const struct inspection *inspection, struct nsm_destination *destination)
 {
     const struct nsm_pg_source *const source = nsm_pg_source_of(destination);
     const struct nsm_pg_destination *const state = destination->state;
     if (!source || state->has_begun || keeps_rows(destination))
         return;
-    for (size_t i = 0; i < source->n_others; i++) {
-        struct nsm_pg_name name = source->others[i];
-        if (state->to_schema)
-            name.schema = state->to_schema;
-        const struct nsm_pg_relation *const relation =
-            nsm_pg_catalog_find(&inspection->catalog, name.schema, name.name);
-        if (relation)
-            add_conflict(destination, relation);
+    size_t at = 0; /* the targets are in the order of the relations */
+    for (size_t i = 0; i < source->n_relations; i++) {
+        if (at < state->n_tables && is_same_name(&state->tables[at].from, &source->relations[i]))
+            at++;
+        else
+            look_at_other(inspection, destination, source->relations[i]);
     }
+    for (size_t i = 0; i < source->n_others; i++)
+        look_at_other(inspection, destination, source->others[i]);
 }
 
 /* ---- one destination ---- */
@@ -438,9 +419,8 @@ static void inspect_one(const struct inspection *inspection, struct nsm_destinat
 {
     struct nsm_pg_destination *const state = destination->state;
     const struct nsm_pg_source *const source = nsm_pg_source_of(destination);
-    const size_t n_most = state->n_tables + (source ? source->n_others : 0);
+    const size_t n_most = state->n_tables + (source ? source->n_relations + source->n_others : 0);
     state->in_the_way = nsm_arena_calloc(&state->arena, n_most, sizeof(*state->in_the_way));
-    state->in_the_way_kinds = nsm_arena_calloc(&state->arena, n_most, sizeof(char *));
     state->has_begun = has_done(inspection, destination, NSM_PG_DONE_PREPARED, "") ||
                        has_done(inspection, destination, NSM_PG_DONE_TEMPLATE, "");
     state->is_superuser = inspection->catalog.is_superuser;
@@ -448,7 +428,6 @@ static void inspect_one(const struct inspection *inspection, struct nsm_destinat
     for (size_t i = 0; i < state->n_tables; i++)
         look_at_table(inspection, destination, i);
     look_at_others(inspection, destination);
-    look_at_used_schema(inspection, destination);
     look_at_mixture(destination);
     look_at_server(inspection, destination);
     look_at_schemas(inspection, destination);
@@ -561,6 +540,7 @@ static struct nsm_error *inspect_all(struct inspection *inspection, struct nsm_b
     NSM_TRY(load_missing(inspection, destinations, n_destinations));
     for (size_t i = 0; i < n_destinations; i++)
         inspect_one(inspection, destinations[i]);
+    NSM_TRY(nsm_pg_replace_inspect(conn, inspection->ctx, destinations, n_destinations));
     NSM_TRY(nsm_pg_border_inspect(conn, inspection->ctx, destinations, n_destinations));
     return nsm_pg_exec(conn, inspection->ctx, "COMMIT");
 }

@@ -13,6 +13,8 @@
 #include "adapters/postgres/pg_definition.h"
 #include "adapters/postgres/pg_items.h"
 #include "adapters/postgres/pg_later.h"
+#include "adapters/postgres/pg_replace.h"
+#include "adapters/postgres/pg_rights.h"
 
 #include "adapters/postgres/pg_text.h"
 #include "migrate/base/alloc.h"
@@ -184,12 +186,27 @@ static struct nsm_error *take_checks_off(const struct preparation *preparation)
                                  tables.ptr);
 }
 
+/* A whole schema has no other rights than at the source. */
+static struct nsm_error *run_before(const struct preparation *preparation,
+                                    const struct nsm_pg_script *script)
+{
+    const struct nsm_pg_source *const source = nsm_pg_source_of(preparation->destination);
+    const char *schema = source ? source->selection.schema : NULL;
+    PGresult *taken NSM_CLEANUP(nsm_pg_resultp) = NULL;
+    if (!schema)
+        return run_script(preparation, script);
+    schema = preparation->to_schema ? preparation->to_schema : schema;
+    NSM_TRY(nsm_pg_defaults_take(preparation->conn, preparation->ctx, schema, &taken));
+    NSM_TRY(run_script(preparation, script));
+    return nsm_pg_defaults_give_back(preparation->conn, preparation->ctx, taken);
+}
+
 static struct nsm_error *make_defined(const struct preparation *preparation, const char *archive)
 {
     const struct nsm_pg_definition *definition = NULL;
     NSM_TRY(load(preparation, archive, &definition));
     NSM_TRY(make_schemas(preparation));
-    NSM_TRY(run_script(preparation, &definition->before));
+    NSM_TRY(run_before(preparation, &definition->before));
     NSM_TRY(take_checks_off(preparation));
     return rehearse(preparation, &definition->after);
 }
@@ -202,27 +219,57 @@ static struct nsm_error *note_template(const struct preparation *preparation, co
                             NSM_PG_DONE_TEMPLATE, name);
 }
 
-/* The word for ALTER and DROP; the server's own word for it but in one case. */
-static const char *object_word(const char *type)
+/* As it is called by now: moving a type changes the names of functions that take it. */
+static struct nsm_error *identify(const struct preparation *preparation, const PGresult *objects,
+                                  int row, PGresult **ret)
 {
-    return strcmp(type, "statistics object") == 0 ? "STATISTICS" : type;
+    const char *const object[] = {PQgetvalue(objects, row, 0), PQgetvalue(objects, row, 1)};
+    return nsm_pg_query(preparation->conn, preparation->ctx,
+                        "SELECT type, identity FROM pg_identify_object($1, $2, 0)", object,
+                        NSM_COUNT_OF(object), ret);
 }
 
-static struct nsm_error *move_object(const struct preparation *preparation,
-                                     const char *const *object, const char *type,
+static struct nsm_error *move_object(const struct preparation *preparation, const char *type,
                                      const char *identity)
 {
     struct nsm_buf sql NSM_CLEANUP(nsm_buf_release) = NSM_BUF_TEXT;
-    nsm_buf_printf(&sql, "ALTER %s %s SET SCHEMA ", object_word(type), identity);
+    nsm_buf_printf(&sql, "ALTER %s %s SET SCHEMA ", nsm_pg_object_word(type), identity);
     nsm_pg_quote_ident(&sql, preparation->to_schema);
+    return nsm_error_wrap(exec_buf(preparation, &sql), "move %s to schema %s", identity,
+                          preparation->to_schema);
+}
+
+/* A type that has a name and nothing else can't be moved, only made again. */
+static struct nsm_error *move_shell(const struct preparation *preparation, const char *identity,
+                                    const char *name)
+{
+    struct nsm_buf made NSM_CLEANUP(nsm_buf_release) = NSM_BUF_TEXT;
+    struct nsm_buf sql NSM_CLEANUP(nsm_buf_release) = NSM_BUF_TEXT;
+    nsm_pg_quote_qualified(&made, preparation->to_schema, name);
+    nsm_buf_printf(&sql, "DROP TYPE %s; CREATE TYPE %s", identity, made.ptr);
     NSM_TRY_WRAP(exec_buf(preparation, &sql), "move %s to schema %s", identity,
                  preparation->to_schema);
-    PGresult *result NSM_CLEANUP(nsm_pg_resultp) = NULL;
-    NSM_TRY(nsm_pg_query(preparation->conn, preparation->ctx,
-                         "SELECT identity FROM pg_identify_object($1, $2, 0)", object, 2, &result));
     nsm_buf_clear(&sql);
-    nsm_buf_printf(&sql, "%s IF EXISTS %s", object_word(type), PQgetvalue(result, 0, 0));
+    nsm_buf_printf(&sql, "TYPE IF EXISTS %s", made.ptr);
+    NSM_TRY(nsm_buf_error(&sql));
     return note_template(preparation, sql.ptr);
+}
+
+static struct nsm_error *note_moved(const struct preparation *preparation, const PGresult *objects)
+{
+    for (int row = 0; row < PQntuples(objects); row++) {
+        PGresult *named NSM_CLEANUP(nsm_pg_resultp) = NULL;
+        struct nsm_buf sql NSM_CLEANUP(nsm_buf_release) = NSM_BUF_TEXT;
+        /* A range's functions go with it, and not without. */
+        if (!PQgetisnull(objects, row, 2) || nsm_pg_get_bool(objects, row, 3))
+            continue;
+        NSM_TRY(identify(preparation, objects, row, &named));
+        nsm_buf_printf(&sql, "%s IF EXISTS %s", nsm_pg_object_word(PQgetvalue(named, 0, 0)),
+                       PQgetvalue(named, 0, 1));
+        NSM_TRY(nsm_buf_error(&sql));
+        NSM_TRY(note_template(preparation, sql.ptr));
+    }
+    return NULL;
 }
 
 /* Moves all objects of a schema that was just made to one that stands; the rest of the first,
@@ -230,23 +277,30 @@ static struct nsm_error *move_object(const struct preparation *preparation,
 static struct nsm_error *move_objects(const struct preparation *preparation, const char *from)
 {
     static const char sql[] =
-        "SELECT i.type, i.identity, d.classid, d.objid FROM pg_depend d, LATERAL"
-        " pg_identify_object(d.classid, d.objid, d.objsubid) i"
-        " WHERE d.refclassid = 'pg_namespace'::regclass"
+        "SELECT d.classid, d.objid, (SELECT t.typname FROM pg_type t"
+        "  WHERE d.classid = 'pg_type'::regclass AND t.oid = d.objid AND NOT t.typisdefined),"
+        " EXISTS (SELECT FROM pg_depend o WHERE o.classid = d.classid AND o.objid = d.objid"
+        "  AND o.objsubid = 0 AND o.deptype = 'i')"
+        " FROM pg_depend d WHERE d.refclassid = 'pg_namespace'::regclass"
         " AND d.refobjid = (SELECT oid FROM pg_namespace WHERE nspname = $1) AND d.deptype = 'n'"
-        " AND i.type <> 'default acl'"
+        " AND d.classid <> 'pg_default_acl'::regclass"
         " AND NOT (d.classid = 'pg_class'::regclass AND EXISTS (SELECT FROM pg_depend o"
         "  WHERE o.classid = d.classid AND o.objid = d.objid AND o.deptype IN ('a', 'i')"
         "  AND o.refclassid = 'pg_class'::regclass AND o.refobjsubid > 0))"
         " ORDER BY d.objid";
     const char *const params[] = {from};
-    PGresult *result NSM_CLEANUP(nsm_pg_resultp) = NULL;
-    NSM_TRY(nsm_pg_query(preparation->conn, preparation->ctx, sql, params, 1, &result));
-    for (int row = 0; row < PQntuples(result); row++) {
-        const char *const object[] = {PQgetvalue(result, row, 2), PQgetvalue(result, row, 3)};
-        NSM_TRY(move_object(preparation, object, PQgetvalue(result, row, 0),
-                            PQgetvalue(result, row, 1)));
+    PGresult *objects NSM_CLEANUP(nsm_pg_resultp) = NULL;
+    NSM_TRY(nsm_pg_query(preparation->conn, preparation->ctx, sql, params, 1, &objects));
+    for (int row = 0; row < PQntuples(objects); row++) {
+        PGresult *named NSM_CLEANUP(nsm_pg_resultp) = NULL;
+        NSM_TRY(identify(preparation, objects, row, &named));
+        const char *const identity = PQgetvalue(named, 0, 1);
+        if (PQgetisnull(objects, row, 2))
+            NSM_TRY(move_object(preparation, PQgetvalue(named, 0, 0), identity));
+        else
+            NSM_TRY(move_shell(preparation, identity, PQgetvalue(objects, row, 2)));
     }
+    NSM_TRY(note_moved(preparation, objects));
     struct nsm_buf statement NSM_CLEANUP(nsm_buf_release) = NSM_BUF_TEXT;
     nsm_buf_append_cstr(&statement, "DROP SCHEMA ");
     nsm_pg_quote_ident(&statement, from);
@@ -293,8 +347,11 @@ static struct nsm_error *settle_schema(const struct preparation *preparation)
 {
     bool is_to_standing = false;
     NSM_TRY(has_schema(preparation, preparation->to_schema, &is_to_standing));
-    if (is_to_standing)
+    if (is_to_standing) {
+        NSM_TRY(nsm_pg_rights_pass_on(preparation->conn, preparation->ctx, preparation->from_schema,
+                                      preparation->to_schema));
         return move_objects(preparation, preparation->from_schema);
+    }
     NSM_TRY(rename_schema(preparation, preparation->from_schema, preparation->to_schema));
     return note_schema(preparation, preparation->to_schema);
 }
@@ -402,34 +459,6 @@ static struct nsm_error *make_tables(const struct preparation *preparation)
     return NULL;
 }
 
-/* ---- replace ---- */
-
-/* One statement per kind, views before the tables they read, and never CASCADE: what depends on
- * them from elsewhere is not ours to drop, and the server names it. */
-static struct nsm_error *drop_in_the_way(const struct preparation *preparation)
-{
-    static const char *const kinds[] = {"VIEW", "MATERIALIZED VIEW", "TABLE", "FOREIGN TABLE",
-                                        "SEQUENCE"};
-    const struct nsm_pg_destination *const state = preparation->state;
-    struct nsm_buf sql NSM_CLEANUP(nsm_buf_release) = NSM_BUF_TEXT;
-    for (size_t k = 0; k < NSM_COUNT_OF(kinds); k++) {
-        size_t n = 0;
-        nsm_buf_clear(&sql);
-        for (size_t i = 0; i < state->n_in_the_way; i++) {
-            if (strcmp(state->in_the_way_kinds[i], kinds[k]) != 0)
-                continue;
-            if (n++ == 0)
-                nsm_buf_printf(&sql, "DROP %s IF EXISTS ", kinds[k]);
-            else
-                nsm_buf_append_cstr(&sql, ", ");
-            nsm_pg_quote_qualified(&sql, state->in_the_way[i].schema, state->in_the_way[i].name);
-        }
-        if (n)
-            NSM_TRY_WRAP(exec_buf(preparation, &sql), "replace what stands there");
-    }
-    return NULL;
-}
-
 /* ---- the whole ---- */
 
 static bool keeps_all(const struct nsm_pg_destination *state)
@@ -476,7 +505,7 @@ static struct nsm_error *make_objects(const struct preparation *preparation, boo
     const struct nsm_destination *const destination = preparation->destination;
     *ret_is_template = false;
     if (destination->if_exists == NSM_IF_EXISTS_REPLACE)
-        NSM_TRY(drop_in_the_way(preparation));
+        NSM_TRY(nsm_pg_replace_drop(preparation->conn, preparation->ctx, destination));
     if (!destination->definition)
         return make_tables(preparation);
     if (keeps_all(preparation->state))

@@ -200,12 +200,36 @@ static struct nsm_error *begin(struct nsm_pg_reader *pg, struct nsm_context *ctx
     return snapshot.number == state->snapshot_number ? NULL : check_version(pg, ctx);
 }
 
+/* The file of a part, and the range of blocks in it. */
+static struct nsm_error *find_file(const struct nsm_pg_source *source, const struct nsm_part *part,
+                                   const struct nsm_pg_file **ret_file, struct nsm_str *ret_blocks)
+{
+    const struct nsm_pg_table *const table = &source->tables[part->object];
+    const char *const colon =
+        part->range.len ? memchr(part->range.ptr, ':', part->range.len) : NULL;
+    const size_t len = colon ? (size_t)(colon - part->range.ptr) : 0;
+    uint64_t oid = 0;
+    *ret_file = table->files;
+    *ret_blocks = part->range;
+    if (!table->is_partitioned)
+        return NULL;
+    const bool is_number = nsm_parse_u64((struct nsm_str){part->range.ptr, len}, &oid);
+    for (size_t i = 0; i < table->n_files && is_number; i++) {
+        if (table->files[i].oid != oid)
+            continue;
+        *ret_file = &table->files[i];
+        *ret_blocks = nsm_str_skip(part->range, len + 1);
+        return NULL;
+    }
+    return nsm_error_new(NSM_E_CONFLICT, "a partition is gone since it was surveyed: run again");
+}
+
 static struct nsm_error *open_conn(struct nsm_pg_reader *pg, struct nsm_context *ctx)
 {
     const struct nsm_read_request *const request = pg->base.request;
     const struct nsm_pg_source *const state = request->source->state;
     struct nsm_str blocks = {0};
-    NSM_TRY(nsm_pg_find_file(state, request->part, &pg->file, &blocks));
+    NSM_TRY(find_file(state, request->part, &pg->file, &blocks));
     const struct nsm_pg_piece piece = {
         .table = &pg->file->name,
         .range = blocks,

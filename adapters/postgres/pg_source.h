@@ -68,6 +68,11 @@ struct nsm_pg_crossing {
     bool is_foreign_key;     /* only foreign keys need it */
 };
 
+/* What a schema holds, by the name that it takes there: see pg_members.h. */
+struct nsm_pg_member {
+    const char *space, *key;
+};
+
 struct nsm_pg_source {
     struct nsm_arena arena;
     struct nsm_pg_selection selection;
@@ -90,6 +95,8 @@ struct nsm_pg_source {
     size_t n_outside;
     struct nsm_pg_crossing *crossings; /* of a whole schema */
     size_t n_crossings;
+    struct nsm_pg_member *members; /* of a whole schema */
+    size_t n_members;
     const char **owners; /* roles that own what is copied */
     size_t n_owners;
     const char *identity; /* of server and database */
@@ -97,10 +104,6 @@ struct nsm_pg_source {
 
 struct nsm_error *nsm_pg_survey(struct nsm_backend *backend, struct nsm_context *ctx,
                                 struct nsm_source **sources, size_t n_sources) NSM_MUST_USE;
-/* The file of a part, and the range of blocks in it. NSM_E_CONFLICT when it is not there any more. */
-struct nsm_error *nsm_pg_find_file(const struct nsm_pg_source *source, const struct nsm_part *part,
-                                   const struct nsm_pg_file **ret_file, struct nsm_str *ret_blocks)
-    NSM_MUST_USE;
 uint64_t nsm_pg_count_blocks(const struct nsm_pg_table *table);
 void nsm_pg_release_source(struct nsm_source *source);
 /* NULL: nothing to do. */

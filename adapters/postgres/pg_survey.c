@@ -6,12 +6,12 @@
 
 #include "adapters/postgres/pg_border.h"
 #include "adapters/postgres/pg_matview.h"
+#include "adapters/postgres/pg_members.h"
 #include "adapters/postgres/pg_object.h"
 #include "adapters/postgres/pg_snapshot.h"
 #include "adapters/postgres/pg_text.h"
 #include "adapters/postgres/pg_values.h"
 #include "migrate/base/alloc.h"
-#include "migrate/base/parse.h"
 
 #define MAX_PARTS 100000
 
@@ -503,6 +503,7 @@ static struct nsm_error *survey_all(struct survey *survey, struct nsm_source **s
     NSM_TRY(nsm_pg_read_values(survey->conn, survey->ctx, sources, n_sources,
                                survey->catalog.block_bytes));
     NSM_TRY(nsm_pg_border_survey(survey->conn, survey->ctx, sources, n_sources));
+    NSM_TRY(nsm_pg_members_survey(survey->conn, survey->ctx, sources, n_sources));
     NSM_TRY(nsm_pg_matview_survey(survey->conn, survey->ctx, sources, n_sources));
     for (size_t i = 0; i < n_sources; i++)
         cut_parts(survey, sources[i]);
@@ -551,29 +552,6 @@ struct nsm_error *nsm_pg_survey(struct nsm_backend *backend, struct nsm_context 
     NSM_TRY(make_states(pg, ctx, sources, n_sources, &arena, &snapshot));
     struct survey survey NSM_CLEANUP(survey_release) = {.pg = pg, .ctx = ctx};
     return survey_all(&survey, sources, n_sources, snapshot.id);
-}
-
-struct nsm_error *nsm_pg_find_file(const struct nsm_pg_source *source, const struct nsm_part *part,
-                                   const struct nsm_pg_file **ret_file, struct nsm_str *ret_blocks)
-{
-    const struct nsm_pg_table *const table = &source->tables[part->object];
-    const char *const colon =
-        part->range.len ? memchr(part->range.ptr, ':', part->range.len) : NULL;
-    const size_t len = colon ? (size_t)(colon - part->range.ptr) : 0;
-    uint64_t oid = 0;
-    *ret_file = table->files;
-    *ret_blocks = part->range;
-    if (!table->is_partitioned)
-        return NULL;
-    const bool is_number = nsm_parse_u64((struct nsm_str){part->range.ptr, len}, &oid);
-    for (size_t i = 0; i < table->n_files && is_number; i++) {
-        if (table->files[i].oid != oid)
-            continue;
-        *ret_file = &table->files[i];
-        *ret_blocks = nsm_str_skip(part->range, len + 1);
-        return NULL;
-    }
-    return nsm_error_new(NSM_E_CONFLICT, "a partition is gone since it was surveyed: run again");
 }
 
 uint64_t nsm_pg_count_blocks(const struct nsm_pg_table *table)

@@ -29,12 +29,18 @@ struct nsm_pg_target {
     bool is_kept;        /* standing, and rows go into it: if_exists is merge or skip */
 };
 
+/* An object of any kind that stands where one of ours would go. */
+struct nsm_pg_standing {
+    uint32_t class_oid, oid; /* as pg_depend has them */
+    const char *type;        /* "table", "function", ...: the server's word */
+    const char *identity;    /* quoted, with the arguments' types */
+};
+
 struct nsm_pg_destination {
     struct nsm_arena arena;
     struct nsm_pg_target *tables; /* index by index the target's objects */
     size_t n_tables;
-    struct nsm_pg_name *in_the_way; /* to be dropped by replace: of all kinds */
-    const char **in_the_way_kinds;  /* "TABLE", "VIEW", ... */
+    struct nsm_pg_standing *in_the_way; /* to be dropped by replace */
     size_t n_in_the_way;
     bool has_definition; /* the source is a Postgres: pg_dump brings its objects */
     bool has_begun;      /* this run has made objects here, says the destination */
