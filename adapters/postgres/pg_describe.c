@@ -14,7 +14,7 @@
 struct peer {
     struct nsm_pg_backend *backend;
     PGresult *roles; /* in order */
-    const char *user;
+    const char *user, *encoding;
     int version;
 };
 
@@ -88,6 +88,8 @@ static struct nsm_error *ask_peer(struct describing *describing, struct nsm_pg_b
         .backend = backend,
         .roles = NSM_STEAL(roles),
         .user = nsm_arena_strdup(&describing->arena, PQuser(conn->pq)),
+        .encoding =
+            nsm_arena_strdup(&describing->arena, PQparameterStatus(conn->pq, "server_encoding")),
         .version = PQserverVersion(conn->pq),
     };
     return NULL;
@@ -243,21 +245,46 @@ static const char *blur(struct describing *describing, const struct nsm_pg_targe
 
 /* ---- what is answered ---- */
 
+/* Whether the copy carries owners and what is said for them: a superuser's does, for roles that the destination has. Other owners
+ * stand alone there. */
+static bool has_maker(const struct describing *describing,
+                      const struct nsm_description *description, const char *maker)
+{
+    return target_of(description)->is_superuser &&
+           (!description->is_source || has_role(peer_of(describing, description), maker));
+}
+
 static bool is_wanted(const struct describing *describing,
                       const struct nsm_description *description, const PGresult *result, int row)
 {
     const struct peer *const peer = peer_of(describing, description);
     const char *const role = PQgetvalue(result, row, 5);
-    const char *const maker = description->is_source ? peer->user : describing->user;
+    const char *const user = description->is_source ? peer->user : describing->user;
+    const bool has_owner = !PQgetisnull(result, row, 6);
+    if (has_owner && !has_maker(describing, description, PQgetvalue(result, row, 6)))
+        return false;
     if (PQgetisnull(result, row, 5) || !*role)
         return true;
-    return has_role(peer, role) && strcmp(role, maker) != 0;
+    return has_role(peer, role) && (has_owner || strcmp(role, user) != 0);
 }
 
 /* Whether all versions write it in the same way. */
 static bool is_steady(const char *kind)
 {
-    return strcmp(kind, "sequence value") == 0 || strcmp(kind, "comment") == 0;
+    return strcmp(kind, "sequence value") == 0 || strcmp(kind, "comment") == 0 ||
+           strcmp(kind, "owner") == 0 || strcmp(kind, "default privilege") == 0;
+}
+
+/* Rows are digested as text, in the server's own encoding. */
+static bool is_comparable(const struct describing *describing,
+                          const struct nsm_description *description, const char *kind)
+{
+    const struct peer *const peer = peer_of(describing, description);
+    PGconn *const pq = describing->conn->pq;
+    if (strcmp(kind, "materialized view rows") == 0 &&
+        strcmp(peer->encoding, PQparameterStatus(pq, "server_encoding")) != 0)
+        return false;
+    return is_steady(kind) || peer->version / 10000 == PQserverVersion(pq) / 10000;
 }
 
 static void take_row(struct describing *describing, const PGresult *result, int row)
@@ -275,9 +302,7 @@ static void take_row(struct describing *describing, const PGresult *result, int 
         .text = PQgetvalue(result, row, 3),
         .is_alone = nsm_pg_get_bool(result, row, 4),
     };
-    const bool is_comparable = peer_of(describing, description)->version / 10000 ==
-                               PQserverVersion(describing->conn->pq) / 10000;
-    if (!is_comparable && !is_steady(definition.kind))
+    if (!is_comparable(describing, description, definition.kind))
         definition.text = "";
     else if (target->renames_table)
         definition.text = blur(describing, &target->tables[0], definition.text);

@@ -1,9 +1,10 @@
 /*
  * The definitions of both sides, for verify: see `describe` in adapter.h.
  *
- * Left out on both sides: owners; rights of their owner, of roles that only one side has, and of the role that made the destination;
- * default privileges, tablespaces, publications; what belongs to an extension. The servers' versions write some definitions differently:
- * between two major versions most are only looked for by their names.
+ * Left out on both sides: rights of their owner, of roles that only one side has, and of the role that made the destination; owners and
+ * default privileges of roles that the destination does not have, and all of them where it is not written by a superuser, whom the copy
+ * takes for giving objects away; tablespaces and publications, which no copy carries; what belongs to an extension. The servers'
+ * versions write some definitions differently: between two major versions most are only looked for by their names.
  *
  * Threads: no state.
  */

@@ -76,6 +76,21 @@ static const char values[] =
     "0, 0, 0, NULL, 0, false "
     "FROM rel r JOIN pg_class c ON c.oid = r.oid WHERE c.relkind = 'S' AND $8::boolean ";
 
+/* A digest of two halves, whatever the rows' order. The schema's own functions must not be taken for the server's. */
+static const char rows[] =
+    "UNION ALL SELECT r.at, 'materialized view rows', r.shown, "
+    "CASE WHEN has_table_privilege(c.oid, 'SELECT') "
+    "AND set_config('search_path', r.path, true) <> '' THEN "
+    "regexp_replace(query_to_xml('SELECT pg_catalog.count(*) AS n, "
+    "COALESCE(pg_catalog.sum(pg_catalog.hashtextextended(pg_catalog.textin("
+    "pg_catalog.record_out(nsmigrate_row)), 1)), 0) AS a, "
+    "COALESCE(pg_catalog.sum(pg_catalog.hashtextextended(pg_catalog.textin("
+    "pg_catalog.record_out(nsmigrate_row)), 2)), 0) AS b "
+    "FROM ' || c.oid::regclass || ' AS nsmigrate_row', true, false, '')::text, "
+    "'^.*<n>(.*)</n>.*<a>(.*)</a>.*<b>(.*)</b>.*$', '\\1 \\2 \\3') END, "
+    "0, 0, 0, NULL, 0, false "
+    "FROM rel r JOIN pg_class c ON c.oid = r.oid WHERE c.relkind = 'm' AND c.relispopulated ";
+
 /* Their order counts where it is not that of a parent. */
 static const char columns[] =
     "UNION ALL SELECT r.at, 'column', r.shown || '.' || a.attname, "
@@ -279,30 +294,41 @@ static const char others[] =
     "WHERE x.mapcfg = k.oid), '') END, 'pg_ts_config'::regclass, k.oid, 0, NULL, 0, true "
     "FROM whole w JOIN pg_ts_config k ON k.cfgnamespace = w.oid ";
 
-/* Comments and rights of all that. Who owns something has all rights to it, whatever was granted. */
+/* Comments, rights and owners of all that. Who owns something has all rights to it, whatever was granted. */
 static const char all[] =
     "), "
     "ours AS MATERIALIZED (SELECT * FROM items i WHERE NOT is_alone OR NOT EXISTS "
     "(SELECT FROM pg_depend d WHERE d.classid = i.class AND d.objid = i.object "
     "AND (d.deptype = 'e' OR d.deptype = 'i' AND d.classid = 'pg_proc'::regclass))) "
-    "SELECT at, kind, name, text, is_alone, NULL AS role FROM ours WHERE kind <> 'schema' "
+    "SELECT at, kind, name, text, is_alone, NULL AS role, NULL AS maker FROM ours WHERE kind <> 'schema' "
     "UNION ALL SELECT i.at, 'comment', concat_ws(' ', i.kind, NULLIF(i.name, '')), "
-    "d.description, i.is_alone, NULL FROM ours i "
+    "d.description, i.is_alone, NULL, NULL FROM ours i "
     "JOIN pg_description d ON d.classoid = i.class AND d.objoid = i.object "
     "AND d.objsubid = i.sub "
     "UNION ALL SELECT i.at, 'grant', concat_ws(' ', x.privilege_type || ' on', i.kind, "
     "NULLIF(i.name, '')) || ' to ' || COALESCE(r.rolname, 'PUBLIC'), CASE "
     "WHEN bool_or(x.is_grantable) THEN 'with grant option' ELSE '' "
-    "END, true, COALESCE(r.rolname, '') "
+    "END, true, COALESCE(r.rolname, ''), NULL "
     "FROM ours i, LATERAL aclexplode(i.acl) x LEFT "
     "JOIN pg_roles r ON r.oid = x.grantee WHERE i.acl IS NOT NULL "
-    "AND x.grantee <> i.owner GROUP BY i.at, i.kind, i.name, x.privilege_type, r.rolname ";
+    "AND x.grantee <> i.owner GROUP BY i.at, i.kind, i.name, x.privilege_type, r.rolname "
+    "UNION ALL SELECT i.at, 'owner', concat_ws(' ', i.kind, NULLIF(i.name, '')), "
+    "pg_get_userbyid(i.owner), true, NULL, pg_get_userbyid(i.owner) "
+    "FROM ours i WHERE i.owner <> 0 AND i.sub = 0 "
+    "UNION ALL SELECT w.at, 'default privilege', concat(x.privilege_type, ' on ', "
+    "CASE a.defaclobjtype WHEN 'r' THEN 'tables' WHEN 'S' THEN 'sequences' "
+    "WHEN 'f' THEN 'functions' ELSE 'types' END, ' to ', COALESCE(r.rolname, 'PUBLIC'), "
+    "' of what ', o.rolname, ' makes'), CASE WHEN x.is_grantable THEN 'with grant option' "
+    "ELSE '' END, true, COALESCE(r.rolname, ''), o.rolname "
+    "FROM whole w JOIN pg_default_acl a ON a.defaclnamespace = w.oid "
+    "JOIN pg_roles o ON o.oid = a.defaclrole, LATERAL aclexplode(a.defaclacl) x "
+    "LEFT JOIN pg_roles r ON r.oid = x.grantee ";
 
 void nsm_pg_describe_sql(struct nsm_buf *sql)
 {
     static const char *const pieces[] = {
-        selected, relations,  values,  columns,   indexes, constraints, triggers, rules,
-        policies, statistics, schemas, functions, types,   operators,   others,   all};
+        selected, relations,  values,  rows,      columns, indexes,   constraints, triggers, rules,
+        policies, statistics, schemas, functions, types,   operators, others,      all};
     for (size_t i = 0; i < NSM_COUNT_OF(pieces); i++)
         nsm_buf_append_cstr(sql, pieces[i]);
 }

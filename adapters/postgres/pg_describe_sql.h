@@ -16,7 +16,7 @@
  * Appends it. Parameters: of the relations the numbers of their namespaces, their schemas, their names, the names to be shown, what
  * goes before these; of the whole schemas the numbers of their namespaces, their names; whether the sequences' values are asked for. Columns: number of the
  * namespace, kind, name, text, whether it stands alone (struct nsm_definition), the role that a grant is for ("": everybody; else
- * NULL).
+ * NULL); the role that owns it, or whose default privileges these are (else NULL).
  */
 void nsm_pg_describe_sql(struct nsm_buf *sql);
 

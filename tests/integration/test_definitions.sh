@@ -54,7 +54,9 @@ sql "$here" "SET client_min_messages = warning; SET search_path = copy" \
     "ALTER TYPE mood ADD VALUE 'new'" "ALTER DOMAIN short DROP CONSTRAINT short_check" "DROP PROCEDURE nothing" \
     "ALTER TABLE broken ENABLE RULE also" "DROP POLICY none ON booking" "ALTER POLICY own ON booking TO reader" \
     "DROP STATISTICS person_expressions" "COMMENT ON TABLE person IS 'others'" "COMMENT ON VIEW happy IS NULL" \
-    "REVOKE SELECT ON happy FROM writer" "REVOKE USAGE ON SCHEMA copy FROM reader" >"$out"
+    "REVOKE SELECT ON happy FROM writer" "REVOKE USAGE ON SCHEMA copy FROM reader" \
+    "ALTER TABLE hen OWNER TO writer" "ALTER FUNCTION twice(int) OWNER TO writer" "REFRESH MATERIALIZED VIEW stale" \
+    "ALTER DEFAULT PRIVILEGES IN SCHEMA copy REVOKE SELECT ON TABLES FROM reader" >"$out"
 # What others have put there is none of ours.
 sql "$here" "CREATE TABLE copy.others (id serial PRIMARY KEY)" "CREATE FUNCTION copy.others() RETURNS int LANGUAGE sql AS 'SELECT 1'" \
     "CREATE TYPE copy.others_type AS ENUM ('a')" "GRANT SELECT ON copy.egg TO writer"
@@ -66,6 +68,9 @@ finds whole '+ index person_hash' '- index extra' '* index person_brin' '+ const
     '+ grant EXECUTE on procedure nothing(INOUT n integer) to PUBLIC' '+ grant EXECUTE on procedure nothing(INOUT n integer) to reader' \
     '* rule broken.also' '+ policy booking.none' '* policy booking.own' \
     '+ statistics person_expressions' '* comment table person' '+ comment view happy' '+ grant SELECT on view happy to writer' \
+    '* owner table hen' '* owner function twice(n integer)' '* materialized view rows stale' '+ materialized view rows on_stale' \
+    '+ owner materialized view on_stale' '+ owner procedure nothing(INOUT n integer)' \
+    '+ default privilege SELECT on tables to reader of what postgres makes' \
     '+ grant USAGE on schema to reader' \
     '+ grant SELECT on materialized view on_stale to reader'
 
@@ -80,6 +85,9 @@ finds whole '- index extra' '* index person_brin' '+ comment constraint broken.b
     '+ grant EXECUTE on procedure nothing(INOUT n integer) to PUBLIC' '+ grant EXECUTE on procedure nothing(INOUT n integer) to reader' \
     '* rule broken.also' '+ policy booking.none' '* policy booking.own' \
     '+ statistics person_expressions' '* comment table person' '+ comment view happy' '+ grant SELECT on view happy to writer' \
+    '* owner table hen' '* owner function twice(n integer)' '* materialized view rows stale' '+ materialized view rows on_stale' \
+    '+ owner materialized view on_stale' '+ owner procedure nothing(INOUT n integer)' \
+    '+ default privilege SELECT on tables to reader of what postgres makes' \
     '+ grant USAGE on schema to reader' '+ grant SELECT on materialized view on_stale to reader'
 
 # ---- single tables, one under another name; what stood there before is not ours ----
