@@ -89,6 +89,9 @@ bool file_name_ends_with(const char *name, const char *suffix)
 
 struct nsm_error *file_error(const char *path)
 {
+    if (errno == EMFILE)
+        return nsm_error_new(NSM_E_IO,
+                             "%s: %m: raise their limit (ulimit -n), or take fewer workers", path);
     return nsm_error_new(errno == ENOENT ? NSM_E_NOTFOUND : NSM_E_IO, "%s: %m", path);
 }
 

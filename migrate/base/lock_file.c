@@ -55,7 +55,10 @@ static struct nsm_error *try_take(const char *path, struct nsm_lock_file **ret, 
 {
     const int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (fd < 0)
-        return nsm_error_new(NSM_E_IO, "lock file %s: %m: make it possible to write there", path);
+        return nsm_error_new(NSM_E_IO, "lock file %s: %m: %s", path,
+                             errno == EMFILE
+                                 ? "raise their limit (ulimit -n), or take fewer workers"
+                                 : "make it possible to write there");
     struct nsm_error *const error = lock(fd, path, ret_held);
     if (error || !is_of_that_name(fd, path)) {
         (void)close(fd);

@@ -38,6 +38,7 @@ void nsm_signals_block(void)
     pthread_sigmask(SIG_BLOCK, &set, NULL);
     const struct sigaction ignore = {.sa_handler = SIG_IGN};
     sigaction(SIGPIPE, &ignore, NULL);
+    sigaction(SIGXFSZ, &ignore, NULL);
 }
 
 /* The number of the next signal; 0 when none came before `until_ns`. */

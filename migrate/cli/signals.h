@@ -18,8 +18,8 @@ typedef void nsm_signal_fn(void *arg, int number, unsigned nth);
 /* How long a first signal lets everyone come to rest: whoever sent it waits two seconds at most. */
 #define NSM_SIGNAL_GRACE_MS 1500
 
-/* Blocks them for the calling thread and all that it makes, and ignores SIGPIPE: a write to a
- * closed pipe is an error like any other. A SIGHUP that was ignored (nohup) stays so. */
+/* Blocks them for the calling thread and all that it makes, and ignores SIGPIPE and SIGXFSZ: a write to a
+ * closed pipe, or to a file that may not grow, is an error like any other. A SIGHUP that was ignored (nohup) stays so. */
 void nsm_signals_block(void);
 
 /* After nsm_signals_block(). */
