@@ -92,26 +92,12 @@ struct nsm_error *nsm_pg_write_copy_out(struct nsm_buf *sql, const struct nsm_ob
     return nsm_buf_error(sql);
 }
 
-/* Called for each row: snprintf() showed in profiles. */
-static char *put_number(char *at, uint32_t number)
-{
-    char digits[10];
-    size_t n = 0;
-    do {
-        digits[n++] = (char)('0' + number % 10);
-        number /= 10;
-    } while (number);
-    while (n)
-        *at++ = digits[--n];
-    return at;
-}
-
 static void put_place(char *at, uint32_t block, uint32_t offset)
 {
     *at++ = '(';
-    at = put_number(at, block);
+    at += nsm_format_u64(block, at);
     *at++ = ',';
-    at = put_number(at, offset);
+    at += nsm_format_u64(offset, at);
     *at++ = ')';
     *at = '\0';
 }

@@ -18,6 +18,7 @@
 #include "adapters/redis/redis_router.h"
 #include "migrate/base/alloc.h"
 #include "migrate/base/clock.h"
+#include "migrate/base/parse.h"
 
 #define CHUNK_BYTES ((size_t)64 << 10)
 /* Two of the largest values that there are, and their commands. */
@@ -166,32 +167,42 @@ struct nsm_error *nsm_redis_flush(struct nsm_redis_conn *conn, struct nsm_contex
 
 /* ---- commands ---- */
 
-static void put_header(struct nsm_redis_conn *conn, char sign, size_t n)
+/* "*3\r\n", "$5\r\n": a sign, digits and the end of a line. */
+#define HEADER_BYTES (1 + 20 + 2)
+
+static char *put(char *at, const void *bytes, size_t len)
 {
-    char text[24];
-    size_t at = sizeof(text);
-    text[--at] = '\n';
-    text[--at] = '\r';
-    do {
-        text[--at] = (char)('0' + n % 10);
-        n /= 10;
-    } while (n);
-    text[--at] = sign;
-    nsm_buf_append(&conn->out, text + at, sizeof(text) - at);
+    if (len)
+        memcpy(at, bytes, len);
+    return at + len;
+}
+
+static char *put_header(char *at, char sign, size_t n)
+{
+    *at++ = sign;
+    at += nsm_format_u64(n, at);
+    return put(at, "\r\n", 2);
 }
 
 void nsm_redis_begin(struct nsm_redis_conn *conn, size_t n_args)
 {
-    put_header(conn, '*', n_args);
+    char *const begin = nsm_buf_reserve(&conn->out, HEADER_BYTES);
+    if (begin)
+        nsm_buf_commit(&conn->out, (size_t)(put_header(begin, '*', n_args) - begin));
     conn->n_pending++;
 }
 
 void nsm_redis_arg_joined(struct nsm_redis_conn *conn, struct nsm_str head, struct nsm_str tail)
 {
-    put_header(conn, '$', head.len + tail.len);
-    nsm_buf_append_str(&conn->out, head);
-    nsm_buf_append_str(&conn->out, tail);
-    nsm_buf_append(&conn->out, "\r\n", 2);
+    const size_t len = head.len + tail.len;
+    char *const begin = nsm_buf_reserve(&conn->out, HEADER_BYTES + len + 2);
+    if (!begin)
+        return;
+    char *at = put_header(begin, '$', len);
+    at = put(at, head.ptr, head.len);
+    at = put(at, tail.ptr, tail.len);
+    at = put(at, "\r\n", 2);
+    nsm_buf_commit(&conn->out, (size_t)(at - begin));
 }
 
 void nsm_redis_arg(struct nsm_redis_conn *conn, struct nsm_str arg)
@@ -206,9 +217,8 @@ void nsm_redis_arg_cstr(struct nsm_redis_conn *conn, const char *arg)
 
 void nsm_redis_arg_i64(struct nsm_redis_conn *conn, int64_t arg)
 {
-    char text[24];
-    const int len = snprintf(text, sizeof(text), "%lld", (long long)arg);
-    nsm_redis_arg(conn, (struct nsm_str){.ptr = text, .len = (size_t)len});
+    char text[20];
+    nsm_redis_arg(conn, (struct nsm_str){.ptr = text, .len = nsm_format_i64(arg, text)});
 }
 
 void nsm_redis_command(struct nsm_redis_conn *conn, const char *command, size_t n_args,

@@ -193,11 +193,11 @@ struct nsm_error *nsm_redis_scores_mend(struct nsm_batch *batch, struct nsm_reco
 
 struct nsm_value nsm_redis_number(struct nsm_batch *batch, int64_t number)
 {
-    char text[24];
-    const int len = snprintf(text, sizeof(text), "%lld", (long long)number);
+    char text[20];
+    const size_t len = nsm_format_i64(number, text);
     return (struct nsm_value){
         .type = NSM_INT,
-        .bytes = nsm_batch_copy(batch, (struct nsm_str){.ptr = text, .len = (size_t)len}),
+        .bytes = nsm_batch_copy(batch, (struct nsm_str){.ptr = text, .len = len}),
     };
 }
 

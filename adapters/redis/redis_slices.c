@@ -10,8 +10,6 @@
  */
 #include "adapters/redis/redis_reader.h"
 
-#include <inttypes.h>
-
 #include "adapters/redis/redis_router.h"
 #include "migrate/base/alloc.h"
 #include "migrate/base/parse.h"
@@ -81,9 +79,9 @@ static struct nsm_error *ask(struct nsm_redis_reader *reader, struct nsm_context
     struct nsm_redis_conn *const conn = reader->conn;
     const struct nsm_str key = key_of(reader);
     const struct nsm_str cursor = nsm_buf_view(&reader->slicing.cursor);
-    char text[24];
-    const int len = snprintf(text, sizeof(text), "%" PRIu64, reader->slicing.n_items);
-    const struct nsm_str count = {.ptr = text, .len = (size_t)len};
+    char text[20];
+    const struct nsm_str count = {.ptr = text,
+                                  .len = nsm_format_u64(reader->slicing.n_items, text)};
     switch (reader->slicing.kind) {
     case NSM_KIND_STRING:
         queue_range(reader, "GETRANGE", false, slice_bytes(reader));

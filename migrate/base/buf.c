@@ -2,10 +2,10 @@
 #include "migrate/base/buf.h"
 
 #include "migrate/base/alloc.h"
+#include "migrate/base/parse.h"
 
 #include <assert.h>
 #include <errno.h>
-#include <inttypes.h>
 #include <stdio.h>
 
 enum {
@@ -98,21 +98,14 @@ void nsm_buf_append_char(struct nsm_buf *buf, char c)
 
 void nsm_buf_append_u64(struct nsm_buf *buf, uint64_t n)
 {
-    char digits[20]; /* of UINT64_MAX */
-    size_t at = sizeof digits;
-    do {
-        digits[--at] = (char)('0' + n % 10);
-        n /= 10;
-    } while (n);
-    nsm_buf_append(buf, digits + at, sizeof digits - at);
+    char text[20];
+    nsm_buf_append(buf, text, nsm_format_u64(n, text));
 }
 
 void nsm_buf_append_i64(struct nsm_buf *buf, int64_t n)
 {
-    if (n < 0)
-        nsm_buf_append_char(buf, '-');
-    /* INT64_MIN has no positive int64_t: negate as unsigned. */
-    nsm_buf_append_u64(buf, n < 0 ? -(uint64_t)n : (uint64_t)n);
+    char text[20];
+    nsm_buf_append(buf, text, nsm_format_i64(n, text));
 }
 
 void nsm_buf_vprintf(struct nsm_buf *buf, const char *fmt, va_list args)

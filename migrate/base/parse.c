@@ -352,6 +352,27 @@ bool nsm_is_utf8(struct nsm_str text)
     return true;
 }
 
+size_t nsm_format_u64(uint64_t number, char *out)
+{
+    char digits[20]; /* of UINT64_MAX */
+    size_t at = sizeof(digits);
+    do {
+        digits[--at] = (char)('0' + number % 10);
+        number /= 10;
+    } while (number);
+    memcpy(out, digits + at, sizeof(digits) - at);
+    return sizeof(digits) - at;
+}
+
+size_t nsm_format_i64(int64_t number, char *out)
+{
+    if (number >= 0)
+        return nsm_format_u64((uint64_t)number, out);
+    out[0] = '-';
+    /* INT64_MIN has no positive int64_t: negate as unsigned. */
+    return 1 + nsm_format_u64(-(uint64_t)number, out + 1);
+}
+
 size_t nsm_format_double(double value, char *out)
 {
     enum {

@@ -28,5 +28,8 @@ NSM_API bool nsm_is_utf8(struct nsm_str text) NSM_MUST_USE;
 /* Shortest decimal text that reads back as the same double; "nan", "inf", "-inf". `out` holds at
  * least 32 bytes. */
 NSM_API size_t nsm_format_double(double value, char *out);
+/* Decimal, without a NUL: what a format string costs shows where it is done for each record. `out` holds at least 20 bytes. */
+NSM_API size_t nsm_format_u64(uint64_t number, char *out);
+NSM_API size_t nsm_format_i64(int64_t number, char *out);
 
 #endif
