@@ -6,7 +6,7 @@
 set -eu
 cd "$(dirname "$0")/.."
 
-packages="gcc cmake make pkg-config libpq-dev libhiredis-dev libyaml-dev libsqlite3-dev libxxhash-dev libjansson-dev \
+packages="gcc cmake make pkg-config libpq-dev libhiredis-dev liblzf-dev libyaml-dev libsqlite3-dev libxxhash-dev libjansson-dev \
 libzstd-dev libssl-dev sqlite3 iso-codes tzdata"
 
 say() {

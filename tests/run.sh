@@ -12,7 +12,7 @@ is_ci=false
 [ "${1:-}" != --ci ] || is_ci=true
 jobs=$(nproc)
 
-build_packages="gcc cmake make pkg-config libpq-dev libhiredis-dev libyaml-dev libsqlite3-dev libxxhash-dev libjansson-dev \
+build_packages="gcc cmake make pkg-config libpq-dev libhiredis-dev liblzf-dev libyaml-dev libsqlite3-dev libxxhash-dev libjansson-dev \
 libzstd-dev libssl-dev libcmocka-dev"
 test_packages="postgresql-15 postgresql-client-15 postgresql-contrib redis-server redis-tools sqlite3 jq openssl python3 zstd iso-codes tzdata proj-data \
 util-linux procps bsdutils"

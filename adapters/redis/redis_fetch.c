@@ -2,6 +2,7 @@
  * What is asked for a key and what becomes of the answer, type by type. Values are never copied:
  * the reply lies in the batch's arena, and the record's items point to it.
  */
+#include "adapters/redis/redis_payload.h"
 #include "adapters/redis/redis_reader.h"
 
 #include "migrate/base/alloc.h"
@@ -391,6 +392,14 @@ static void learn(const struct nsm_redis_reader *reader, const struct nsm_redis_
                           is_dump ? nsm_redis_dump_kind(record->items[0].bytes) : record->kind);
 }
 
+static void tell_contents(struct nsm_batch *batch, struct nsm_record *record)
+{
+    struct nsm_record *const contents = nsm_arena_alloc(&batch->arena, sizeof(*contents));
+    *contents = *record;
+    if (nsm_redis_payload_read(record->items[0].bytes, &batch->arena, contents))
+        record->contents = contents;
+}
+
 struct nsm_error *nsm_redis_fetch_take(struct nsm_redis_reader *reader, struct nsm_context *ctx,
                                        struct nsm_redis_slot *slot, struct nsm_batch *batch)
 {
@@ -415,6 +424,8 @@ struct nsm_error *nsm_redis_fetch_take(struct nsm_redis_reader *reader, struct n
     learn(reader, slot, record);
     record->key = nsm_batch_copy(batch, key_of(slot));
     record->expires_at_ms = expires_at_ms;
+    if (batch->wants_digest && record->kind == NSM_KIND_DUMP)
+        tell_contents(batch, record);
     const uint64_t n_bytes_before = batch->n_bytes;
     nsm_batch_account(batch);
     if (slot->is_guessed)

@@ -79,24 +79,3 @@ bool nsm_redis_kind_parse(struct nsm_str type, enum nsm_kind *ret)
     *ret = kind;
     return true;
 }
-
-/* The types of the RDB format, by their number. */
-static const struct {
-    uint8_t type;
-    enum nsm_kind kind;
-} rdb_types[] = {
-    {0, NSM_KIND_STRING},  {1, NSM_KIND_LIST},  {2, NSM_KIND_SET},     {3, NSM_KIND_ZSET},
-    {4, NSM_KIND_HASH},    {5, NSM_KIND_ZSET},  {9, NSM_KIND_HASH},    {10, NSM_KIND_LIST},
-    {11, NSM_KIND_SET},    {12, NSM_KIND_ZSET}, {13, NSM_KIND_HASH},   {14, NSM_KIND_LIST},
-    {15, NSM_KIND_STREAM}, {16, NSM_KIND_HASH}, {17, NSM_KIND_ZSET},   {18, NSM_KIND_LIST},
-    {19, NSM_KIND_STREAM}, {20, NSM_KIND_SET},  {21, NSM_KIND_STREAM},
-};
-
-enum nsm_kind nsm_redis_dump_kind(struct nsm_str payload)
-{
-    for (size_t at = 0; payload.len && at < NSM_COUNT_OF(rdb_types); at++) {
-        if (rdb_types[at].type == (uint8_t)payload.ptr[0])
-            return rdb_types[at].kind;
-    }
-    return NSM_KIND_DUMP;
-}

@@ -34,7 +34,5 @@ void nsm_redis_guess_measured(struct nsm_redis_guesses *guesses, uint64_t n_byte
 
 /* What TYPE answers. False for what is no type of record: a module's, or "none". */
 bool nsm_redis_kind_parse(struct nsm_str type, enum nsm_kind *ret);
-/* The kind of what DUMP gave; NSM_KIND_DUMP: a module's type, or one that we don't know. */
-enum nsm_kind nsm_redis_dump_kind(struct nsm_str payload);
 
 #endif

@@ -48,8 +48,9 @@ static bool wants_digest(const struct nsm_ns *ns)
     return ns->plan->verify == NSM_VERIFY_DIGEST;
 }
 
-/* What is read of a copy is its contents, so a payload of DUMP and a slice that is cut as they are have no digest to be found there.
- * Nor has a key that may expire before. The digest then has fewer records than the part, whose source is read again by verify. */
+/* What is read of a copy is its contents, so a payload of DUMP that can't be told and a slice that is cut as they are have no digest to
+ * be found there. Nor has a key that may expire before. The digest then has fewer records than the part, whose source is read again by
+ * verify. */
 static bool is_found_again(const struct nsm_ns *ns, const struct nsm_record *record,
                            int64_t expires_after_ms)
 {
@@ -77,8 +78,10 @@ static void digest_records(struct copy *copy, const struct nsm_batch *batch)
     const unsigned flags = nsm_digest_flags(ns);
     const int64_t expires_after_ms = nsm_wall_ms() + EXPIRES_SOON_MS;
     for (size_t at = 0; at < batch->n_records; at++) {
-        if (is_found_again(ns, &batch->records[at], expires_after_ms))
-            nsm_digest_add_record(&copy->now.digest, &batch->records[at], skip, flags);
+        const struct nsm_record *const record =
+            batch->records[at].contents ? batch->records[at].contents : &batch->records[at];
+        if (is_found_again(ns, record, expires_after_ms))
+            nsm_digest_add_record(&copy->now.digest, record, skip, flags);
     }
 }
 

@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "adapters/redis/redis_guess.h"
+#include "adapters/redis/redis_payload.h"
 #include "tests/support/redis_world.h"
 
 static const char *const prefix_p[] = {"prefix", "p:", NULL};

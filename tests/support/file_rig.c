@@ -204,16 +204,16 @@ void rig_add_keys(struct nsm_batch *batch)
     const unsigned more = NSM_RECORD_MORE;
     const unsigned continued = NSM_RECORD_CONTINUED;
     const struct nsm_record models[] = {
-        {NSM_KIND_STRING, 0, NSM_STR_LIT("p:string"), NSM_NO_EXPIRY, &odd, 1},
-        {NSM_KIND_STRING, 0, NSM_STR_LIT("p:\0\xfe{\"$"), -5, &empty, 1},
-        {NSM_KIND_HASH, 0, NSM_STR_LIT("p:hash"), 4102444800123, pairs, 4},
-        {NSM_KIND_LIST, more, NSM_STR_LIT("p:list"), 7, pairs, 4},
-        {NSM_KIND_LIST, more | continued, NSM_STR_LIT("p:list"), 7, pairs, 2},
-        {NSM_KIND_LIST, continued, NSM_STR_LIT("p:list"), 7, pairs, 1},
-        {NSM_KIND_SET, 0, NSM_STR_LIT("p:set"), NSM_NO_EXPIRY, pairs, 3},
-        {NSM_KIND_ZSET, 0, NSM_STR_LIT("p:zset"), NSM_NO_EXPIRY, scores, 4},
-        {NSM_KIND_STREAM, more, NSM_STR_LIT("p:stream"), NSM_NO_EXPIRY, stream, 7},
-        {NSM_KIND_STREAM, continued, NSM_STR_LIT("p:stream"), NSM_NO_EXPIRY, stream + 3, 4},
+        {NSM_KIND_STRING, 0, NSM_STR_LIT("p:string"), NSM_NO_EXPIRY, &odd, 1, NULL},
+        {NSM_KIND_STRING, 0, NSM_STR_LIT("p:\0\xfe{\"$"), -5, &empty, 1, NULL},
+        {NSM_KIND_HASH, 0, NSM_STR_LIT("p:hash"), 4102444800123, pairs, 4, NULL},
+        {NSM_KIND_LIST, more, NSM_STR_LIT("p:list"), 7, pairs, 4, NULL},
+        {NSM_KIND_LIST, more | continued, NSM_STR_LIT("p:list"), 7, pairs, 2, NULL},
+        {NSM_KIND_LIST, continued, NSM_STR_LIT("p:list"), 7, pairs, 1, NULL},
+        {NSM_KIND_SET, 0, NSM_STR_LIT("p:set"), NSM_NO_EXPIRY, pairs, 3, NULL},
+        {NSM_KIND_ZSET, 0, NSM_STR_LIT("p:zset"), NSM_NO_EXPIRY, scores, 4, NULL},
+        {NSM_KIND_STREAM, more, NSM_STR_LIT("p:stream"), NSM_NO_EXPIRY, stream, 7, NULL},
+        {NSM_KIND_STREAM, continued, NSM_STR_LIT("p:stream"), NSM_NO_EXPIRY, stream + 3, 4, NULL},
     };
     for (size_t index = 0; index < NSM_COUNT_OF(models); index++)
         add_key(batch, &models[index]);

@@ -89,6 +89,9 @@ struct nsm_record {
     int64_t expires_at_ms; /* or NSM_NO_EXPIRY */
     struct nsm_value *items;
     size_t n_items;
+    const struct nsm_record *
+        contents; /* NSM_KIND_DUMP: what the payload holds, of the batch's memory, where its reader can tell and was
+                                          asked for digests; else NULL */
 };
 
 /* A namespace holds either tables of rows or a space of keys. */
