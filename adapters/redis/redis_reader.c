@@ -450,7 +450,10 @@ static struct nsm_error *begin(struct nsm_redis_reader *reader, struct nsm_conte
     struct nsm_redis_backend *const backend = nsm_redis_backend_of(reader->base.backend);
     NSM_TRY(find_part(reader));
     NSM_TRY(nsm_redis_take(backend, ctx, &reader->conn));
-    NSM_TRY(nsm_redis_server_ask(backend, reader->conn, ctx, &reader->server));
+    NSM_TRY(nsm_redis_server_known(backend, reader->conn, ctx, &reader->server));
+    /* Whether fields expire is asked anew. */
+    if (!is_dump(reader) && reader->server.version >= NSM_REDIS_VERSION(7, 4))
+        NSM_TRY(nsm_redis_server_ask(backend, reader->conn, ctx, &reader->server));
     NSM_TRY(check_fields(reader));
     NSM_TRY(queue_probes(reader));
     return nsm_redis_flush(reader->conn, ctx);
