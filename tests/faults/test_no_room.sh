@@ -67,6 +67,7 @@ few_descriptors() {
     esac
     code=0
     (
+        # shellcheck disable=SC3045 # where sh does not know it, there is no limit to test
         ulimit -n 64
         exec timeout 60 "$NSMIGRATE" run many.yaml --json >"$out" 2>"$err" </dev/null
     ) || code=$?

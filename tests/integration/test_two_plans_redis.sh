@@ -22,8 +22,8 @@ claims() {
     server ZRANGE nsmigrate:tmp:claims 0 -1 WITHSCORES
 }
 has_begun() {
-    claims >claims
-    grep -q "^plan $1, " claims && [ "$(server --scan --pattern "$2*" | wc -l)" -gt 0 ]
+    claims >listed
+    grep -q "^plan $1, " listed && [ "$(server --scan --pattern "$2*" | wc -l)" -gt 0 ]
 }
 keys_to first app: 'records: 500, stall_op: read, stall_at: 3'
 keys_to within app:x: 'records: 10'
