@@ -46,8 +46,8 @@ struct nsm_pg_backend {
     struct nsm_pg_conn *snapshot_conn; /* holds the exported snapshot's transaction open */
     char *snapshot_id;
     uint64_t snapshot_number; /* counts the snapshots: a restarted server uses its ids again */
-    size_t n_shares;      /* pg_share.h: that are taken now */
-    uint64_t share_bytes; /* of memory in these */
+    size_t n_shares;          /* pg_share.h: that are taken now */
+    uint64_t share_bytes;     /* of memory in these */
     struct nsm_pg_claims claims;
     /* immutable after open */
     PQconninfoOption *options; /* the url, parsed */
