@@ -63,6 +63,16 @@ void nsm_redis_guess_learn(struct nsm_redis_guesses *guesses, uint8_t shape, enu
         atomic_store_explicit(&guesses->shapes[shape], learned, memory_order_relaxed);
 }
 
+bool nsm_redis_guess_knows(const struct nsm_redis_guesses *guesses, enum nsm_kind kind)
+{
+    for (size_t shape = 0; shape < NSM_REDIS_SHAPES; shape++) {
+        const uint16_t entry = atomic_load_explicit(&guesses->shapes[shape], memory_order_relaxed);
+        if ((entry & 0xff) > 0 && entry >> 8 == (int)kind)
+            return true;
+    }
+    return false;
+}
+
 void nsm_redis_guess_measured(struct nsm_redis_guesses *guesses, uint64_t n_bytes)
 {
     uint64_t largest = atomic_load_explicit(&guesses->largest_bytes, memory_order_relaxed);

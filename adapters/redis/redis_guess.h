@@ -30,6 +30,9 @@ enum nsm_kind nsm_redis_guess(const struct nsm_redis_guesses *guesses, uint8_t s
 /* A key of that shape was of that kind; NSM_KIND_DUMP: of none that can be guessed. */
 void nsm_redis_guess_learn(struct nsm_redis_guesses *guesses, uint8_t shape, enum nsm_kind kind);
 
+/* Whether the key of some shape that was looked at last was of that kind. */
+bool nsm_redis_guess_knows(const struct nsm_redis_guesses *guesses, enum nsm_kind kind);
+
 void nsm_redis_guess_measured(struct nsm_redis_guesses *guesses, uint64_t n_bytes);
 
 /* What TYPE answers. False for what is no type of record: a module's, or "none". */

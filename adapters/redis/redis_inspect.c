@@ -293,6 +293,31 @@ void nsm_redis_tell_server(const struct nsm_redis_server *server, struct nsm_fin
                          server->eviction, (unsigned long long)server->max_memory_bytes);
 }
 
+void nsm_redis_tell_streams(const struct nsm_redis_server *server, struct nsm_findings *findings)
+{
+    nsm_findings_add(
+        findings, NSM_FINDING_NOTE, "", 1,
+        "streams come by their types: when their consumers were last seen stays behind");
+    if (server->version < NSM_REDIS_VERSION(7, 0))
+        nsm_findings_add(findings, NSM_FINDING_NOTE, "", 1,
+                         "%s can't hold what the groups of a stream have read, nor that entries of "
+                         "it were deleted: a stream that has such is an error when it is reached",
+                         server->version_text);
+}
+
+/* Whether a stream was seen among keys that don't go as payloads. */
+static bool carries_streams(const struct nsm_destination *destination)
+{
+    if (!destination->source || strcmp(destination->source_adapter, "redis") != 0)
+        return false;
+    const struct nsm_redis_source *const source = destination->source->state;
+    bool has_streams = false;
+    for (size_t i = 0; source && i < source->n_lists && !has_streams; i++)
+        has_streams = nsm_redis_guess_knows(source->lists[i].guesses, NSM_KIND_STREAM);
+    return has_streams &&
+           (destination->source->census.only_record || destination->target.only_record);
+}
+
 static void tell_memory(const struct nsm_redis_server *server, uint64_t n_bytes,
                         struct nsm_findings *findings)
 {
@@ -377,6 +402,8 @@ static void tell(struct inspection *inspection, const struct finding *finding)
     if (inspection->server.is_replica)
         nsm_findings_add(findings, NSM_FINDING_REFUSAL, "", 1,
                          "the server is a replica, which takes no writes; name its master");
+    if (carries_streams(destination))
+        nsm_redis_tell_streams(&inspection->server, findings);
     if (!destination->is_ours)
         tell_memory(&inspection->server, n_bytes, findings);
     struct nsm_buf prefix NSM_CLEANUP(nsm_buf_release) = NSM_BUF_TEXT;

@@ -14,5 +14,7 @@ struct nsm_error *nsm_redis_inspect(struct nsm_backend *base, struct nsm_context
 
 /* The NOTE and REFUSAL findings that any namespace at this server has. */
 void nsm_redis_tell_server(const struct nsm_redis_server *server, struct nsm_findings *findings);
+/* What a server can't be given of streams that come by their types, not as payloads. */
+void nsm_redis_tell_streams(const struct nsm_redis_server *server, struct nsm_findings *findings);
 
 #endif

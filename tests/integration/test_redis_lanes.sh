@@ -124,6 +124,17 @@ moves renamed record "$c" 5 "instead of redis-dump: the destination has no comma
 plan wanted "$from" "$to, dump: false"
 moves wanted record "$b" 5 "the plan says so (dump: false)"
 
+# What no command can set of streams is said where there are some and they don't go as payloads.
+for name in payloads wanted; do
+    sed -e "s/name: $name\$/name: streams-$name/" -e "s/source: {backend: from, prefix: \"[^\"]*/&x/" "$name.yaml" >"streams-$name.yaml"
+    expect_exit 0 "$NSMIGRATE" preview "streams-$name.yaml"
+    expect_contains "$out" "40 records"
+    case $name in
+        payloads) expect_lacks "$out" "last seen" ;;
+        wanted) expect_contains "$out" "when their consumers were last seen stays behind" ;;
+    esac
+done
+
 # Expiries that Redis itself could not be told: before 1970 and before now such a key is gone, and that is no difference.
 sqlite3 old.db "CREATE TABLE kv (key BLOB PRIMARY KEY NOT NULL, kind TEXT NOT NULL, value BLOB NOT NULL, expires_at TEXT);
 INSERT INTO kv VALUES

@@ -1,10 +1,11 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <string.h>
 
 #include <cmocka.h>
 
-#include "adapters/redis/redis_backend.h"
+#include "adapters/redis/redis_inspect.h"
 
 static struct nsm_redis_server read_text(const char *info, uint32_t db)
 {
@@ -51,6 +52,21 @@ static void test_what_is_refused(void **state)
     assert_non_null(nsm_redis_server_refusal(&server));
 }
 
+static void test_what_is_told_of_streams(void **state)
+{
+    (void)state;
+    const char *const infos[] = {"redis_version:7.0.0\r\n", "redis_version:6.2.14\r\n"};
+    for (size_t i = 0; i < NSM_COUNT_OF(infos); i++) {
+        const struct nsm_redis_server server = read_text(infos[i], 0);
+        struct nsm_findings findings = {0};
+        nsm_redis_tell_streams(&server, &findings);
+        assert_int_equal(findings.n_items, i + 1);
+        if (i == 1)
+            assert_non_null(strstr(findings.items[1].text, "Redis 6.2.14 can't hold"));
+        nsm_findings_release(&findings);
+    }
+}
+
 static void test_other_servers(void **state)
 {
     (void)state;
@@ -79,6 +95,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_sections),
         cmocka_unit_test(test_what_is_refused),
+        cmocka_unit_test(test_what_is_told_of_streams),
         cmocka_unit_test(test_other_servers),
         cmocka_unit_test(test_fields_that_expire),
     };
