@@ -8,8 +8,8 @@
 #include <cmocka.h>
 
 #include "adapters/redis/redis_payload.h"
-#include "migrate/engine/record/digest.h"
 #include "migrate/base/parse.h"
+#include "migrate/engine/record/digest.h"
 #include "tests/support/redis_world.h"
 
 static const char *const reads[] = {
