@@ -492,6 +492,17 @@ static void cut_parts(const struct survey *survey, struct nsm_source *source)
         add_parts(survey, source, i);
 }
 
+/* What is asked about all of them at once. */
+static struct nsm_error *survey_rest(const struct survey *survey, struct nsm_source **sources,
+                                     size_t n_sources)
+{
+    NSM_TRY(nsm_pg_read_values(survey->conn, survey->ctx, sources, n_sources,
+                               survey->catalog.block_bytes));
+    NSM_TRY(nsm_pg_border_survey(survey->conn, survey->ctx, sources, n_sources));
+    NSM_TRY(nsm_pg_members_survey(survey->conn, survey->ctx, sources, n_sources));
+    return nsm_pg_matview_survey(survey->conn, survey->ctx, sources, n_sources);
+}
+
 static struct nsm_error *survey_all(struct survey *survey, struct nsm_source **sources,
                                     size_t n_sources, const char *snapshot_id)
 {
@@ -500,11 +511,7 @@ static struct nsm_error *survey_all(struct survey *survey, struct nsm_source **s
     NSM_TRY(load_catalog(survey, sources, n_sources));
     for (size_t i = 0; i < n_sources; i++)
         NSM_TRY(survey_one(survey, sources[i]));
-    NSM_TRY(nsm_pg_read_values(survey->conn, survey->ctx, sources, n_sources,
-                               survey->catalog.block_bytes));
-    NSM_TRY(nsm_pg_border_survey(survey->conn, survey->ctx, sources, n_sources));
-    NSM_TRY(nsm_pg_members_survey(survey->conn, survey->ctx, sources, n_sources));
-    NSM_TRY(nsm_pg_matview_survey(survey->conn, survey->ctx, sources, n_sources));
+    NSM_TRY(survey_rest(survey, sources, n_sources));
     for (size_t i = 0; i < n_sources; i++)
         cut_parts(survey, sources[i]);
     return nsm_pg_exec(survey->conn, survey->ctx, "COMMIT");

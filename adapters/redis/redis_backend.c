@@ -322,6 +322,26 @@ struct nsm_error *nsm_redis_server_known(struct nsm_redis_backend *backend,
     return find_server(backend, ret) ? NULL : nsm_redis_server_ask(backend, conn, ctx, ret);
 }
 
+char *nsm_redis_identity(const struct nsm_redis_backend *backend,
+                         const struct nsm_redis_server *server,
+                         const struct nsm_redis_selector *selector, struct nsm_arena *arena)
+{
+    struct nsm_buf text NSM_CLEANUP(nsm_buf_release) = NSM_BUF_TEXT;
+    nsm_buf_printf(&text, "%s/%u/", server->run_id, backend->url.db);
+    for (size_t at = 0; at < selector->prefix.len; at++) {
+        const unsigned char c = (unsigned char)selector->prefix.ptr[at];
+        if (c > 0x20 && c < 0x7f && c != '\\')
+            nsm_buf_append_char(&text, (char)c);
+        else
+            nsm_buf_printf(&text, "\\x%02x", (unsigned)c);
+    }
+    if (selector->glob.ptr) {
+        nsm_buf_append_cstr(&text, " match ");
+        nsm_redis_key_write(selector->glob, &text);
+    }
+    return nsm_arena_strdup(arena, text.ptr);
+}
+
 const char *nsm_redis_server_refusal(const struct nsm_redis_server *server)
 {
     if (server->is_sentinel)

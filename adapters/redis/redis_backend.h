@@ -9,6 +9,7 @@
 #include "adapters/adapter.h"
 #include "adapters/redis/redis_claim.h"
 #include "adapters/redis/redis_conn.h"
+#include "adapters/redis/redis_select.h"
 
 /* Keys that writers make and take away again begin with this; no survey sees them. */
 #define NSM_REDIS_TEMP_PREFIX "nsmigrate:tmp:"
@@ -92,5 +93,11 @@ void nsm_redis_server_read(struct nsm_str info, uint32_t db, struct nsm_redis_se
 
 /* Why this server can't be used at all, or NULL: a Sentinel, too old. Static text. */
 const char *nsm_redis_server_refusal(const struct nsm_redis_server *server);
+
+/* "<run id of the server>/<database>/<selection>". */
+char *nsm_redis_identity(const struct nsm_redis_backend *backend,
+                         const struct nsm_redis_server *server,
+                         const struct nsm_redis_selector *selector, struct nsm_arena *arena)
+    NSM_MUST_USE;
 
 #endif

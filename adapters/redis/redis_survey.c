@@ -28,26 +28,6 @@
 #define MIN_PARTS       16
 #define MAX_PARTS       4096
 
-char *nsm_redis_identity(const struct nsm_redis_backend *backend,
-                         const struct nsm_redis_server *server,
-                         const struct nsm_redis_selector *selector, struct nsm_arena *arena)
-{
-    struct nsm_buf text NSM_CLEANUP(nsm_buf_release) = NSM_BUF_TEXT;
-    nsm_buf_printf(&text, "%s/%u/", server->run_id, backend->url.db);
-    for (size_t at = 0; at < selector->prefix.len; at++) {
-        const unsigned char c = (unsigned char)selector->prefix.ptr[at];
-        if (c > 0x20 && c < 0x7f && c != '\\')
-            nsm_buf_append_char(&text, (char)c);
-        else
-            nsm_buf_printf(&text, "\\x%02x", (unsigned)c);
-    }
-    if (selector->glob.ptr) {
-        nsm_buf_append_cstr(&text, " match ");
-        nsm_redis_key_write(selector->glob, &text);
-    }
-    return nsm_arena_strdup(arena, text.ptr);
-}
-
 /* ---- one list on its way ---- */
 
 struct listing {
@@ -561,6 +541,19 @@ static struct nsm_error *ask_server(struct survey *survey, struct nsm_source **s
                : nsm_redis_server_ask(survey->backend, survey->conn, survey->ctx, &survey->server);
 }
 
+static void add_sources(struct survey *survey, struct nsm_source **sources, size_t n,
+                        const char *refusal)
+{
+    for (size_t index = 0; index < n; index++) {
+        if (sources[index]->written)
+            add_written(survey, sources[index]);
+        else
+            add_selected(survey, sources[index]);
+        if (refusal)
+            refuse(sources[index], refusal);
+    }
+}
+
 struct nsm_error *nsm_redis_survey(struct nsm_backend *base, struct nsm_context *ctx,
                                    struct nsm_source **sources, size_t n_sources)
 {
@@ -569,15 +562,7 @@ struct nsm_error *nsm_redis_survey(struct nsm_backend *base, struct nsm_context 
     NSM_TRY(nsm_redis_take(backend, ctx, &survey.conn));
     NSM_TRY(ask_server(&survey, sources, n_sources));
     const char *const refusal = nsm_redis_server_refusal(&survey.server);
-    for (size_t index = 0; index < n_sources; index++) {
-        struct nsm_source *const source = sources[index];
-        if (source->written)
-            add_written(&survey, source);
-        else
-            add_selected(&survey, source);
-        if (refusal)
-            refuse(source, refusal);
-    }
+    add_sources(&survey, sources, n_sources, refusal);
     if (refusal)
         return NULL;
     NSM_TRY(choose_listings(&survey));

@@ -34,12 +34,6 @@ struct nsm_error *nsm_redis_survey(struct nsm_backend *base, struct nsm_context 
                                    struct nsm_source **sources, size_t n_sources) NSM_MUST_USE;
 void nsm_redis_release_source(struct nsm_source *source);
 
-/* "<run id of the server>/<database>/<selection>". */
-char *nsm_redis_identity(const struct nsm_redis_backend *backend,
-                         const struct nsm_redis_server *server,
-                         const struct nsm_redis_selector *selector, struct nsm_arena *arena)
-    NSM_MUST_USE;
-
 /* One pass over all keys of the database: calls `fn` for each; a key may come more than once. Keys
  * of our own are left out. `match`: a pattern for the server, or empty. */
 typedef struct nsm_error *nsm_redis_key_fn(void *arg, struct nsm_str key);
